@@ -1,0 +1,92 @@
+//! What a model can do. An estimator is one algorithm with its parameters and, once
+//! fitted, its state; it serialises itself and knows nothing of stores or names.
+
+use crate::error::{Error, Result};
+use ndarray::Array2;
+use polars::prelude::DataFrame;
+use std::fmt::Debug;
+
+/// What sort of answer an estimator gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Predicts numbers.
+    Regressor,
+    /// Predicts one of the classes seen in training.
+    Classifier,
+    /// Assigns rows to groups; trained without a target.
+    Clusterer,
+    /// Tells ordinary rows (1) from others (-1); trained without a target.
+    Detector,
+    /// Turns a table into another.
+    Transformer,
+}
+
+/// What is learned from.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Nothing: clusterers and most transformers.
+    None,
+    /// Numbers, rows × outputs.
+    Values(Array2<f64>),
+    /// The class of each row as an index into the sorted class labels.
+    Classes {
+        /// One index a row, `< count`.
+        index: Vec<usize>,
+        /// Number of classes.
+        count: usize,
+    },
+}
+
+/// An algorithm. Tables come in as frames; numeric algorithms turn them into matrices
+/// with [`super::matrix::dense`], which refuses text and nulls by column name.
+pub trait Estimator: Debug + Send + Sync {
+    /// Learns from `x` (and `y`), forgetting what was learned before.
+    fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()>;
+
+    /// Learns on top of what was learned before.
+    fn partial_fit(&mut self, _x: &DataFrame, _y: &Target) -> Result<()> {
+        Err(unsupported("partial_fit"))
+    }
+
+    /// Rows × 1 for classifiers (class index), clusterers (group, -1 for noise) and
+    /// detectors (1 or -1); rows × outputs for regressors.
+    fn predict(&self, _x: &DataFrame) -> Result<Array2<f64>> {
+        Err(unsupported("predict"))
+    }
+
+    /// Rows × classes; each row sums to 1.
+    fn predict_proba(&self, _x: &DataFrame) -> Result<Array2<f64>> {
+        Err(unsupported("predict_proba"))
+    }
+
+    /// Rows × 1 (two classes, detectors) or rows × classes: the larger, the surer.
+    fn decision_function(&self, _x: &DataFrame) -> Result<Array2<f64>> {
+        Err(unsupported("decision_function"))
+    }
+
+    /// The table turned into another of as many rows.
+    fn transform(&self, _x: &DataFrame) -> Result<DataFrame> {
+        Err(unsupported("transform"))
+    }
+
+    /// Fits and transforms in one; algorithms without a transform of new rows
+    /// (t-SNE, diffusion maps, hierarchical clustering) have only this.
+    fn fit_transform(&mut self, x: &DataFrame, y: &Target) -> Result<DataFrame> {
+        self.fit(x, y)?;
+        self.transform(x)
+    }
+
+    /// Parameters and state as MessagePack, read back by the registry's `load`.
+    fn save(&self) -> Result<Vec<u8>>;
+
+    /// What was learned, for people: coefficients, importances, centres; JSON.
+    fn learned(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+fn unsupported(action: &str) -> Error {
+    Error::usage(format!("this model has no {action}"))
+        .hint("see what each model can do: om models estimators")
+}

@@ -1,0 +1,5 @@
+//! Models.
+
+mod estimator;
+
+pub use estimator::{Estimator, Role, Target};
