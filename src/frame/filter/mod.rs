@@ -95,6 +95,17 @@ pub enum ValueType {
 }
 
 impl Filter {
+    /// Calls `visit` on the name of every column that the filter reads.
+    pub fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        match self {
+            Filter::And(all) | Filter::Or(all) => {
+                all.iter_mut().for_each(|filter| filter.visit_columns(visit));
+            }
+            Filter::Not(inner) => inner.visit_columns(visit),
+            Filter::Test(test) => visit(&mut test.column),
+        }
+    }
+
     /// Adds the columns that the filter reads to `names`.
     pub fn columns(&self, names: &mut BTreeSet<String>) {
         match self {
