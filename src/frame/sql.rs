@@ -169,7 +169,7 @@ mod tests {
             "delete from flights",
             "select * from read_csv('/etc/passwd')",
             "selec 1",
-            "select from where",
+            "select * from",
             "select * from flights; select 1",
             "",
         ] {
