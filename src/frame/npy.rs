@@ -273,7 +273,7 @@ pub fn from_frame(frame: &DataFrame) -> Result<Vec<u8>> {
         DataType::String if same => texts(frame)?,
         DataType::Boolean if same => {
             let cells = cells(frame, &DataType::Boolean, |column| {
-                Ok(column.bool()?.into_no_null_iter().map(|flag| vec![u8::from(flag)]).collect())
+                Ok(column.bool()?.iter().map(|flag| vec![u8::from(flag.unwrap_or(false))]).collect())
             })?;
             ("|b1".to_owned(), cells)
         }
