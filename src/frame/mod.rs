@@ -2,9 +2,12 @@
 //! they live; the storages and the store are above.
 
 mod columns;
+mod describe;
 pub mod dtype;
 pub mod filter;
 mod instant;
+pub mod json;
+pub mod npy;
 mod polars_error;
 mod query;
 mod query_text;
@@ -13,6 +16,7 @@ mod run;
 mod run_tests;
 mod sql;
 
+pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
 pub use run::{collect, run, schema, selected};
