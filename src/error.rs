@@ -221,9 +221,7 @@ pub trait Context<T> {
 
 impl<T, E: IntoError> Context<T> for std::result::Result<T, E> {
     fn context<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T> {
-        self.map_err(|error| {
-            Error::new(error.error_kind(), message()).because(error)
-        })
+        self.map_err(|error| Error::new(error.error_kind(), message()).because(error))
     }
 }
 

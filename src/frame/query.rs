@@ -113,12 +113,15 @@ impl Columns {
         match self {
             Columns::All => all.to_vec(),
             Columns::Only(names) => names.clone(),
-            Columns::Except(names) => {
-                all.iter().filter(|name| !names.contains(name)).cloned().collect()
-            }
+            Columns::Except(names) => all
+                .iter()
+                .filter(|name| !names.contains(name))
+                .cloned()
+                .collect(),
             Columns::Range(from, to) => {
                 let position = |name: &Option<String>| {
-                    name.as_ref().and_then(|name| all.iter().position(|column| column == name))
+                    name.as_ref()
+                        .and_then(|name| all.iter().position(|column| column == name))
                 };
                 let start = position(from).unwrap_or(0);
                 let end = position(to).map_or(all.len(), |end| end + 1);

@@ -7,7 +7,7 @@
 //! no probabilities and no regression.
 
 use super::cart::{Criterion, Growth, Outcome, Table, Tree, grow};
-use super::input;
+use super::{SEED, input, param};
 use crate::error::{Error, Result};
 use crate::models::estimator::{Estimator, Role, Target};
 use crate::models::registry::{Entry, Param};
@@ -59,9 +59,8 @@ enum Features {
 
 impl Features {
     fn read(params: &Params, default: Features) -> Result<Self> {
-        let wrong = || {
-            Error::usage("parameter max_features must be sqrt, log2, all, a count or a share")
-        };
+        let wrong =
+            || Error::usage("parameter max_features must be sqrt, log2, all, a count or a share");
         let Some(value) = params.get("max_features") else {
             return Ok(default);
         };
@@ -117,7 +116,9 @@ fn make(params: &Params, kind: &Kind) -> Result<Box<dyn Estimator>> {
     };
     let min_samples_split = params.usize("min_samples_split", 2)?;
     if min_samples_split < 2 {
-        return Err(Error::usage("parameter min_samples_split must be 2 or more"));
+        return Err(Error::usage(
+            "parameter min_samples_split must be 2 or more",
+        ));
     }
     let max_depth = params.opt_usize("max_depth")?;
     if max_depth == Some(0) {
@@ -156,33 +157,33 @@ fn make(params: &Params, kind: &Kind) -> Result<Box<dyn Estimator>> {
     }))
 }
 
-impl Forest {
-    /// The features as single-precision columns.
-    fn features(x: &DataFrame) -> Result<Table> {
-        if x.width() == 0 {
-            return Err(Error::invalid("the table has no columns"));
-        }
-        input::at_least(x.height(), 1, "a tree")?;
-        input::at_most(x.height(), u32::MAX as usize - 1)?;
-        let columns = matrix::columns(x)?;
-        let narrow = |(column, source): (&std::borrow::Cow<'_, [f64]>, _)| {
-            let narrow: Vec<f32> = column.iter().map(|v| *v as f32 + 0.0).collect();
-            if narrow.iter().all(|v| v.is_finite()) {
-                return Ok(narrow);
-            }
-            let source: &polars::prelude::Column = source;
-            let name = source.name();
-            let message = format!("column {name} has values beyond single precision");
-            Err(Error::invalid(message).hint("trees compare values below 3.4e38: scale the column"))
-        };
-        let columns = columns
-            .par_iter()
-            .zip(x.columns().par_iter())
-            .map(narrow)
-            .collect::<Result<_>>()?;
-        Ok(Table::new(columns))
+/// The features as single-precision columns.
+pub(super) fn features(x: &DataFrame) -> Result<Table> {
+    if x.width() == 0 {
+        return Err(Error::invalid("the table has no columns"));
     }
+    input::at_least(x.height(), 1, "a tree")?;
+    input::at_most(x.height(), u32::MAX as usize - 1)?;
+    let columns = matrix::columns(x)?;
+    let narrow = |(column, source): (&std::borrow::Cow<'_, [f64]>, _)| {
+        let narrow: Vec<f32> = column.iter().map(|v| *v as f32 + 0.0).collect();
+        if narrow.iter().all(|v| v.is_finite()) {
+            return Ok(narrow);
+        }
+        let source: &polars::prelude::Column = source;
+        let name = source.name();
+        let message = format!("column {name} has values beyond single precision");
+        Err(Error::invalid(message).hint("trees compare values below 3.4e38: scale the column"))
+    };
+    let columns = columns
+        .par_iter()
+        .zip(x.columns().par_iter())
+        .map(narrow)
+        .collect::<Result<_>>()?;
+    Ok(Table::new(columns))
+}
 
+impl Forest {
     /// One output's trees and the importances summed over them.
     fn grow(&self, table: &Table, outcome: &Outcome<'_>, output: u64) -> (Vec<Tree>, Vec<f64>) {
         let growth = Growth {
@@ -297,7 +298,7 @@ impl Forest {
 
 impl Estimator for Forest {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
-        let table = Self::features(x)?;
+        let table = features(x)?;
         let columns = matrix::names(x);
         let state = if self.classes {
             let (index, count) = input::classes(y, table.rows())?;
@@ -385,23 +386,26 @@ impl Estimator for Forest {
     }
 }
 
-const fn param(name: &'static str, default: &'static str, doc: &'static str) -> Param {
-    Param { name, default, doc }
-}
-
 const DEPTH: Param = param("max_depth", "none", "most splits on the way to a leaf");
-const SPLIT: Param = param("min_samples_split", "2", "fewest rows of a node that is split");
+const SPLIT: Param = param(
+    "min_samples_split",
+    "2",
+    "fewest rows of a node that is split",
+);
 const LEAVES: Param = param("min_samples_leaf", "1", "fewest rows of a leaf");
 const DECREASE: Param = param(
     "min_impurity_decrease",
     "0",
     "least decrease of impurity, weighted by the node's share of rows",
 );
-const SEED: Param = param("seed", "0", "seed of the random numbers");
 const TREES: Param = param("n_estimators", "100", "number of trees");
 const GINI: Param = param("criterion", "gini", "impurity: gini, entropy or log_loss");
 const ERROR: Param = param("criterion", "squared_error", "impurity: squared_error");
-const WEIGHT: Param = param("class_weight", "none", "none, or balanced: classes weigh the same");
+const WEIGHT: Param = param(
+    "class_weight",
+    "none",
+    "none, or balanced: classes weigh the same",
+);
 const SAMPLES: Param = param(
     "max_samples",
     "none",
@@ -413,7 +417,11 @@ const FEATURES_ALL: Param = param(
     "columns a node looks at: sqrt, log2, all, a count (2) or a share (0.5)",
 );
 const FEATURES_SQRT: Param = param("max_features", "sqrt", FEATURES_ALL.doc);
-const BOOTSTRAP: Param = param("bootstrap", "true", "draw each tree's rows with replacement");
+const BOOTSTRAP: Param = param(
+    "bootstrap",
+    "true",
+    "draw each tree's rows with replacement",
+);
 const NO_BOOTSTRAP: Param = param("bootstrap", "false", BOOTSTRAP.doc);
 
 const CLASSIFIES: &[&str] = &["predict", "predict_proba", "score"];
@@ -448,8 +456,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["DecisionTreeClassifier", "decision-tree-classifier"],
         Classifier,
         "one tree of yes-no questions about single columns",
-        &[GINI, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, WEIGHT, SEED],
-        Kind { classes: true, trees: None, features: Features::All, bootstrap: None, random_thresholds: false }
+        &[
+            GINI,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_ALL,
+            WEIGHT,
+            SEED
+        ],
+        Kind {
+            classes: true,
+            trees: None,
+            features: Features::All,
+            bootstrap: None,
+            random_thresholds: false
+        }
     ),
     entry!(
         "decision-tree-regressor",
@@ -457,54 +480,165 @@ pub(super) const ENTRIES: &[Entry] = &[
         Regressor,
         "one tree of yes-no questions about single columns",
         &[ERROR, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, SEED],
-        Kind { classes: false, trees: None, features: Features::All, bootstrap: None, random_thresholds: false }
+        Kind {
+            classes: false,
+            trees: None,
+            features: Features::All,
+            bootstrap: None,
+            random_thresholds: false
+        }
     ),
     entry!(
         "random-forest",
         &["RandomForestClassifier", "random-forest-classifier"],
         Classifier,
         "the average of trees grown on redrawn rows and random columns",
-        &[TREES, GINI, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_SQRT, BOOTSTRAP, SAMPLES, WEIGHT, SEED],
-        Kind { classes: true, trees: Some(100), features: Features::Sqrt, bootstrap: Some(true), random_thresholds: false }
+        &[
+            TREES,
+            GINI,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_SQRT,
+            BOOTSTRAP,
+            SAMPLES,
+            WEIGHT,
+            SEED
+        ],
+        Kind {
+            classes: true,
+            trees: Some(100),
+            features: Features::Sqrt,
+            bootstrap: Some(true),
+            random_thresholds: false
+        }
     ),
     entry!(
         "random-forest-regressor",
         &["RandomForestRegressor"],
         Regressor,
         "the average of trees grown on redrawn rows",
-        &[TREES, ERROR, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, BOOTSTRAP, SAMPLES, SEED],
-        Kind { classes: false, trees: Some(100), features: Features::All, bootstrap: Some(true), random_thresholds: false }
+        &[
+            TREES,
+            ERROR,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_ALL,
+            BOOTSTRAP,
+            SAMPLES,
+            SEED
+        ],
+        Kind {
+            classes: false,
+            trees: Some(100),
+            features: Features::All,
+            bootstrap: Some(true),
+            random_thresholds: false
+        }
     ),
     entry!(
         "extra-trees",
         &["ExtraTreesClassifier", "extra-trees-classifier"],
         Classifier,
         "the average of trees with random thresholds",
-        &[TREES, GINI, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_SQRT, NO_BOOTSTRAP, SAMPLES, WEIGHT, SEED],
-        Kind { classes: true, trees: Some(100), features: Features::Sqrt, bootstrap: Some(false), random_thresholds: true }
+        &[
+            TREES,
+            GINI,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_SQRT,
+            NO_BOOTSTRAP,
+            SAMPLES,
+            WEIGHT,
+            SEED
+        ],
+        Kind {
+            classes: true,
+            trees: Some(100),
+            features: Features::Sqrt,
+            bootstrap: Some(false),
+            random_thresholds: true
+        }
     ),
     entry!(
         "extra-trees-regressor",
         &["ExtraTreesRegressor"],
         Regressor,
         "the average of trees with random thresholds",
-        &[TREES, ERROR, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, NO_BOOTSTRAP, SAMPLES, SEED],
-        Kind { classes: false, trees: Some(100), features: Features::All, bootstrap: Some(false), random_thresholds: true }
+        &[
+            TREES,
+            ERROR,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_ALL,
+            NO_BOOTSTRAP,
+            SAMPLES,
+            SEED
+        ],
+        Kind {
+            classes: false,
+            trees: Some(100),
+            features: Features::All,
+            bootstrap: Some(false),
+            random_thresholds: true
+        }
     ),
     entry!(
         "bagging",
         &["BaggingClassifier", "bagging-classifier"],
         Classifier,
         "the average of trees grown on redrawn rows",
-        &[param("n_estimators", "10", TREES.doc), GINI, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, BOOTSTRAP, SAMPLES, WEIGHT, SEED],
-        Kind { classes: true, trees: Some(10), features: Features::All, bootstrap: Some(true), random_thresholds: false }
+        &[
+            param("n_estimators", "10", TREES.doc),
+            GINI,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_ALL,
+            BOOTSTRAP,
+            SAMPLES,
+            WEIGHT,
+            SEED
+        ],
+        Kind {
+            classes: true,
+            trees: Some(10),
+            features: Features::All,
+            bootstrap: Some(true),
+            random_thresholds: false
+        }
     ),
     entry!(
         "bagging-regressor",
         &["BaggingRegressor"],
         Regressor,
         "the average of trees grown on redrawn rows",
-        &[param("n_estimators", "10", TREES.doc), ERROR, DEPTH, SPLIT, LEAVES, DECREASE, FEATURES_ALL, BOOTSTRAP, SAMPLES, SEED],
-        Kind { classes: false, trees: Some(10), features: Features::All, bootstrap: Some(true), random_thresholds: false }
+        &[
+            param("n_estimators", "10", TREES.doc),
+            ERROR,
+            DEPTH,
+            SPLIT,
+            LEAVES,
+            DECREASE,
+            FEATURES_ALL,
+            BOOTSTRAP,
+            SAMPLES,
+            SEED
+        ],
+        Kind {
+            classes: false,
+            trees: Some(10),
+            features: Features::All,
+            bootstrap: Some(true),
+            random_thresholds: false
+        }
     ),
 ];

@@ -64,7 +64,9 @@ pub(crate) fn some_classes(y: &Target, rows: usize) -> Result<(&[usize], usize)>
     let (index, count) = y.classes()?;
     same_rows(index.len(), rows)?;
     if index.iter().any(|class| *class >= count) {
-        return Err(Error::failed("a class index is beyond the number of classes"));
+        return Err(Error::failed(
+            "a class index is beyond the number of classes",
+        ));
     }
     Ok((index, count))
 }
@@ -116,10 +118,10 @@ pub(crate) fn at_most(rows: usize, most: usize) -> Result<()> {
     if rows <= most {
         return Ok(());
     }
-    Err(
-        Error::invalid(format!("the table has {rows} rows; this model takes {most} at most"))
-            .hint("fit it on a sample of the rows"),
-    )
+    Err(Error::invalid(format!(
+        "the table has {rows} rows; this model takes {most} at most"
+    ))
+    .hint("fit it on a sample of the rows"))
 }
 
 /// Reads back what [`state::save`] wrote; `sound` tells whether the parts fit together.
@@ -157,7 +159,13 @@ pub(crate) fn argmax<'a>(values: impl IntoIterator<Item = &'a f64>) -> usize {
 
 /// The class of each row with the largest score.
 pub(crate) fn strongest(scores: &Array2<f64>) -> Array2<f64> {
-    column(scores.rows().into_iter().map(|row| argmax(row) as f64).collect())
+    column(
+        scores
+            .rows()
+            .into_iter()
+            .map(|row| argmax(row) as f64)
+            .collect(),
+    )
 }
 
 /// Turns logarithms of likelihoods into shares that sum to 1 in each row, and returns the

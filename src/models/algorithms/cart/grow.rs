@@ -274,7 +274,9 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
             } else {
                 let drawn = tried + input::below(self.random, width - tried);
                 self.features.swap(tried, drawn);
-                self.features.get(tried).map_or(0, |feature| *feature as usize)
+                self.features
+                    .get(tried)
+                    .map_or(0, |feature| *feature as usize)
             };
             let Some(column) = self.table.columns.get(feature) else {
                 continue;
@@ -282,12 +284,13 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
             self.keys.clear();
             let rows = self.rows.get(start..end).unwrap_or(&[]);
             let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-            self.keys.extend(rows.iter().enumerate().map(|(place, row)| {
-                let value = column.get(*row as usize).copied().unwrap_or(0.0);
-                low = low.min(value);
-                high = high.max(value);
-                u64::from(ordered(value)) << 32 | place as u64
-            }));
+            self.keys
+                .extend(rows.iter().enumerate().map(|(place, row)| {
+                    let value = column.get(*row as usize).copied().unwrap_or(0.0);
+                    low = low.min(value);
+                    high = high.max(value);
+                    u64::from(ordered(value)) << 32 | place as u64
+                }));
             if high <= low + NEAR {
                 continue;
             }

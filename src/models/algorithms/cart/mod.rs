@@ -9,7 +9,7 @@
 mod grow;
 mod score;
 
-pub(crate) use grow::{Criterion, Grown, Growth, Outcome, Table, grow};
+pub(crate) use grow::{Criterion, Growth, Outcome, Table, grow};
 
 use serde::{Deserialize, Serialize};
 
