@@ -6,7 +6,7 @@
 
 use super::neighbours::Metric;
 use super::{input, param};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::estimator::{Estimator, Role, Target};
 use crate::models::registry::Entry;
 use crate::models::{Params, matrix, state};

@@ -257,15 +257,11 @@ impl Estimator for Counting {
         match &self.state {
             Some(counts) => json!({
                 "class_count": counts.rows,
-                "feature_log_prob": rows(&self.log_shares(counts)),
+                "feature_log_prob": input::lists(&self.log_shares(counts)),
             }),
             None => Value::Null,
         }
     }
-}
-
-fn rows(matrix: &Array2<f64>) -> Vec<Vec<f64>> {
-    matrix.rows().into_iter().map(|row| row.to_vec()).collect()
 }
 
 const ACTIONS: &[&str] = &["partial_fit", "predict", "predict_proba", "score"];

@@ -141,6 +141,11 @@ pub(crate) fn column(values: Vec<f64>) -> Array2<f64> {
     ndarray::Array1::from_vec(values).insert_axis(Axis(1))
 }
 
+/// The rows of a matrix, for JSON.
+pub(crate) fn lists(matrix: &Array2<f64>) -> Vec<Vec<f64>> {
+    matrix.rows().into_iter().map(|row| row.to_vec()).collect()
+}
+
 /// `stem0`, `stem1`, …
 pub(crate) fn numbered(stem: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{stem}{i}")).collect()

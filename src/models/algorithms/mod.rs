@@ -12,9 +12,12 @@ mod bayes;
 mod cart;
 mod dbscan;
 mod forest;
+mod gaussian_mixture;
 mod gradient_boosting;
 mod input;
+mod kmeans;
 mod knn;
+mod linear;
 mod neighbours;
 mod optics;
 
@@ -27,6 +30,8 @@ pub const ENTRIES: &[&[Entry]] = &[
     gradient_boosting::ENTRIES,
     bayes::ENTRIES,
     knn::ENTRIES,
+    kmeans::ENTRIES,
+    gaussian_mixture::ENTRIES,
     dbscan::ENTRIES,
     optics::ENTRIES,
     agglomerative::ENTRIES,
