@@ -117,6 +117,12 @@ pub trait Estimator: Debug + Send + Sync {
         self.transform(x)
     }
 
+    /// Whether it takes text columns and nulls as they are; a pipeline puts an imputer
+    /// and a one-hot encoder in front of those that do not.
+    fn takes_raw(&self) -> bool {
+        false
+    }
+
     /// Parameters and state as MessagePack, read back by the registry's `load`.
     fn save(&self) -> Result<Vec<u8>>;
 

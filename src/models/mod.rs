@@ -3,8 +3,10 @@
 
 pub mod algorithms;
 mod estimator;
+mod linear;
 pub mod matrix;
 pub mod params;
+mod preprocess;
 pub mod registry;
 pub mod state;
 

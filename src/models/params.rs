@@ -155,6 +155,26 @@ impl Params {
         }
     }
 
+    /// A list of texts, or none; one text counts as a list of its comma-separated parts.
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => {
+                let parts = text.split(',').map(|part| part.trim().to_string());
+                Ok(Some(parts.collect()))
+            }
+            Some(Value::Array(values)) => values
+                .iter()
+                .map(|value| match value {
+                    Value::String(text) => Ok(text.clone()),
+                    _ => Err(wrong(name, "a list of texts", value)),
+                })
+                .collect::<Result<Vec<_>>>()
+                .map(Some),
+            Some(value) => Err(wrong(name, "a list of texts", value)),
+        }
+    }
+
     /// One of `choices`, which holds `default`.
     pub fn one_of(
         &self,

@@ -3,7 +3,9 @@
 
 use super::algorithms;
 use super::estimator::{Estimator, Role};
+use super::linear;
 use super::params::Params;
+use super::preprocess;
 use crate::error::{Error, Result, nearest};
 
 /// One estimator: what it is called, what it does, how it is made.
@@ -67,7 +69,7 @@ impl Entry {
 }
 
 /// The tables, one line a module.
-const TABLES: &[&[&[Entry]]] = &[algorithms::ENTRIES];
+const TABLES: &[&[&[Entry]]] = &[preprocess::ENTRIES, linear::ENTRIES, algorithms::ENTRIES];
 
 /// All estimators, in the order of the tables.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

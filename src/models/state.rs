@@ -1,7 +1,7 @@
 //! The stored form of an estimator's state: MessagePack with named fields. Reading it
 //! builds plain data and runs no code.
 
-use crate::error::{Context, ErrorKind, IntoError, Result};
+use crate::error::{Context, Error, ErrorKind, IntoError, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,13 @@ pub fn load<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     reader.set_max_depth(MAX_DEPTH);
     T::deserialize(&mut reader).context(|| "cannot read the stored model")
+}
+
+/// What was learned, or the error for an estimator that has not learned yet.
+pub fn fitted<T>(state: &Option<T>) -> Result<&T> {
+    state
+        .as_ref()
+        .ok_or_else(|| Error::conflict("the model is not trained yet").hint("fit it first"))
 }
 
 impl IntoError for rmp_serde::encode::Error {}

@@ -1,0 +1,3 @@
+//! linear
+use super::registry::Entry;
+pub const ENTRIES: &[&[Entry]] = &[];
