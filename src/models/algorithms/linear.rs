@@ -73,7 +73,7 @@ impl Eigen {
 }
 
 /// Turns rows so that their largest coordinate is positive, as scikit-learn does.
-fn settle_signs(vectors: &mut Array2<f64>) {
+pub(super) fn settle_signs(vectors: &mut Array2<f64>) {
     for mut row in vectors.rows_mut() {
         let mut largest = 0.0_f64;
         for value in &row {

@@ -14,12 +14,16 @@ mod dbscan;
 mod forest;
 mod gaussian_mixture;
 mod gradient_boosting;
+mod ica;
 mod input;
 mod kmeans;
 mod knn;
 mod linear;
 mod neighbours;
 mod optics;
+mod pca;
+mod projection;
+mod whitening;
 
 use super::registry::{Entry, Param};
 
@@ -35,6 +39,10 @@ pub const ENTRIES: &[&[Entry]] = &[
     dbscan::ENTRIES,
     optics::ENTRIES,
     agglomerative::ENTRIES,
+    pca::ENTRIES,
+    ica::ENTRIES,
+    whitening::ENTRIES,
+    projection::ENTRIES,
 ];
 
 const fn param(name: &'static str, default: &'static str, doc: &'static str) -> Param {
