@@ -59,7 +59,7 @@ impl Omega {
             progress: progress.clone(),
             ..Options::default()
         };
-        let storage = EmbeddedStorage::open(config.store_url()?.path(), options)?;
+        let storage = EmbeddedStorage::open(config.store_url()?.directory(), options)?;
         let om = Self::new(Arc::new(storage), progress);
         Ok(om.bucket(config.bucket()))
     }

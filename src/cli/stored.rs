@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::Progress;
 use crate::runtime::Action;
-use crate::storage::{Metadata, Storage};
+use crate::storage::Metadata;
 use crate::store::{Listing, kinds};
 use clap_complete::engine::ArgValueCompleter;
 use std::sync::Arc;

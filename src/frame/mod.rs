@@ -1,10 +1,12 @@
 //! Tabular data: formats, filters, queries, types. Knows nothing of objects or where
 //! they live; the storages and the store are above.
 
+mod batches;
 mod columns;
 mod describe;
 pub mod dtype;
 pub mod filter;
+pub mod format;
 mod instant;
 pub mod json;
 pub mod npy;
@@ -16,6 +18,7 @@ mod run;
 mod run_tests;
 mod sql;
 
+pub use batches::{batches, sample};
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};

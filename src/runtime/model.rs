@@ -1,7 +1,7 @@
 //! The actions of models (spec/runtime.md §5): load, run on data, store what came out.
 
 use super::{Input, Outcome};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::models::{self, GridOptions, Model};
 use crate::omega::Omega;
 use crate::storage::{Metadata, Update};

@@ -11,7 +11,6 @@ pub use name::{Name, glob, regexp};
 pub use object::{Object, PutMode, PutOptions, Stored};
 
 use crate::error::{Context, Error, Result, nearest};
-use crate::frame::format::{FrameReader, Step};
 use crate::frame::{self, Columns, Query};
 use crate::progress::{Progress, Unit};
 use crate::storage::{Key, Metadata, Mode, Selection, Stats, Storage, Update};
@@ -286,10 +285,9 @@ impl Store {
             }
         } else {
             let scan = self.storage.scan(&source, &Query::default())?;
-            let mut batches = frame::batches(frame::run(scan.frame, &scan.rest)?);
-            while let Step::Frame(batch) = batches.next()? {
+            for batch in frame::batches(frame::run(scan.frame, &scan.rest)?)? {
                 self.progress.check()?;
-                writer.rows(batch)?;
+                writer.rows(batch?)?;
             }
         }
         let mut copy = source.clone();

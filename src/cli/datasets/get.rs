@@ -79,7 +79,7 @@ impl Get {
     fn table(
         &self,
         session: &Session,
-        frame: crate::frame::LazyFrame,
+        frame: polars::prelude::LazyFrame,
         format: Option<Format>,
         path: Option<&Path>,
         out: Target,

@@ -91,13 +91,25 @@ impl Selecting {
     }
 }
 
+/// A number with commas between the thousands.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}
+
 /// `336,776 rows × 19 columns in data/flights, 5.2 MB, 0.8 s`, for stderr.
 fn stored_line(store: &Store, metadata: &Metadata, stats: Stats, elapsed: Duration) -> String {
     let bytes = crate::cli::output::Cell::bytes(stats.bytes).text();
     let columns = store.columns(metadata).len();
     let what = match stats.count {
-        Some(count) if columns > 0 => format!("{} rows × {columns} columns", crate::cli::output::thousands(count)),
-        Some(count) => format!("{} documents", crate::cli::output::thousands(count)),
+        Some(count) if columns > 0 => format!("{} rows × {columns} columns", thousands(count)),
+        Some(count) => format!("{} documents", thousands(count)),
         None => "stored".to_owned(),
     };
     format!("{what} in {}, {}, {:.1} s", metadata.key, bytes, elapsed.as_secs_f64())

@@ -3,6 +3,7 @@
 use super::store;
 use crate::cli::Session;
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
 use clap::Args;
 
 /// Delete objects.

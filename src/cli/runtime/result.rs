@@ -2,6 +2,7 @@
 
 use crate::cli::Session;
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
 use crate::runtime::{Runtime, TaskRecord, TaskState};
 use clap::Args;
 use std::time::Duration;
