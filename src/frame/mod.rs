@@ -5,6 +5,7 @@ mod columns;
 mod describe;
 pub mod dtype;
 pub mod filter;
+pub mod format;
 mod instant;
 pub mod json;
 pub mod npy;
@@ -15,6 +16,7 @@ mod run;
 #[cfg(test)]
 mod run_tests;
 mod sql;
+mod zone;
 
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
