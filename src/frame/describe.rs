@@ -84,14 +84,22 @@ pub struct Top {
 /// # Errors
 /// What Polars says of a column that cannot be read.
 pub fn describe(mut frame: LazyFrame) -> Result<Description> {
-    let names: Vec<String> = schema(&mut frame)?.iter_names().map(|name| name.to_string()).collect();
-    let mut description = Description { rows: 0, columns: Vec::with_capacity(names.len()) };
+    let names: Vec<String> = schema(&mut frame)?
+        .iter_names()
+        .map(|name| name.to_string())
+        .collect();
+    let mut description = Description {
+        rows: 0,
+        columns: Vec::with_capacity(names.len()),
+    };
     for some in names.chunks(TOGETHER) {
         let columns: Vec<_> = some.iter().map(|name| col(name.as_str())).collect();
         let part = collect(frame.clone().select(columns))?;
         description.rows = part.height() as u64;
         for column in part.columns() {
-            description.columns.push(one(column).context(|| format!("cannot describe {}", column.name()))?);
+            description
+                .columns
+                .push(one(column).context(|| format!("cannot describe {}", column.name()))?);
         }
     }
     Ok(description)
@@ -132,7 +140,10 @@ fn one(column: &Column) -> polars::prelude::PolarsResult<ColumnDescription> {
         described.mean = numbers.mean();
         described.std = numbers.std(1);
         let quantile = |share| -> polars::prelude::PolarsResult<Option<f64>> {
-            Ok(numbers.quantile_reduce(share, QuantileMethod::Linear)?.value().extract::<f64>())
+            Ok(numbers
+                .quantile_reduce(share, QuantileMethod::Linear)?
+                .value()
+                .extract::<f64>())
         };
         described.q25 = quantile(0.25)?;
         described.q50 = quantile(0.5)?;
@@ -155,7 +166,11 @@ fn histogram(numbers: &Series) -> polars::prelude::PolarsResult<Option<Histogram
     }
     let mut counts = vec![0; BINS];
     for number in finite() {
-        let bin = if width > 0.0 { ((number - least) / width) as usize } else { 0 };
+        let bin = if width > 0.0 {
+            ((number - least) / width) as usize
+        } else {
+            0
+        };
         if let Some(count) = counts.get_mut(bin.min(BINS - 1)) {
             *count += 1;
         }
@@ -168,7 +183,10 @@ fn histogram(numbers: &Series) -> polars::prelude::PolarsResult<Option<Histogram
 fn top(values: &Series) -> polars::prelude::PolarsResult<Vec<Top>> {
     use polars::prelude::IntoLazy;
     let name = values.name().clone();
-    let frame = polars::prelude::DataFrame::new(values.len(), vec![values.clone().with_name("value".into()).into_column()])?;
+    let frame = polars::prelude::DataFrame::new(
+        values.len(),
+        vec![values.clone().with_name("value".into()).into_column()],
+    )?;
     let order = SortMultipleOptions::default().with_order_descending_multi([true, false]);
     let counted = frame
         .lazy()
@@ -212,22 +230,43 @@ mod tests {
         assert_eq!(described.rows, 6);
         let numbers = &described.columns[0];
         assert_eq!((numbers.count, numbers.nulls, numbers.distinct), (4, 2, 4));
-        assert_eq!((numbers.mean, numbers.q25, numbers.q50), (Some(2.5), Some(1.75), Some(2.5)));
+        assert_eq!(
+            (numbers.mean, numbers.q25, numbers.q50),
+            (Some(2.5), Some(1.75), Some(2.5))
+        );
         assert!((numbers.std.unwrap() - 1.290_994_448_735_805_6).abs() < 1e-12);
         assert_eq!((&numbers.min, &numbers.max), (&json!(1.0), &json!(4.0)));
         let counts = &numbers.histogram.as_ref().unwrap().counts;
         assert_eq!(counts.iter().sum::<u64>(), 4);
         assert_eq!(counts[9], 1);
         let texts = &described.columns[1];
-        assert_eq!(texts.top[0], Top { value: "b".into(), count: 3 });
-        assert_eq!(texts.top[1], Top { value: "c".into(), count: 2 });
+        assert_eq!(
+            texts.top[0],
+            Top {
+                value: "b".into(),
+                count: 3
+            }
+        );
+        assert_eq!(
+            texts.top[1],
+            Top {
+                value: "c".into(),
+                count: 2
+            }
+        );
     }
 
     #[test]
     fn empty_and_constant_columns_are_described() {
         let frame = df!("a" => [Option::<f64>::None, None], "b" => [5i64, 5]).unwrap();
         let described = describe(frame.lazy()).unwrap();
-        assert_eq!((described.columns[0].count, described.columns[0].mean), (0, None));
-        assert_eq!(described.columns[1].histogram.as_ref().unwrap().counts[0], 2);
+        assert_eq!(
+            (described.columns[0].count, described.columns[0].mean),
+            (0, None)
+        );
+        assert_eq!(
+            described.columns[1].histogram.as_ref().unwrap().counts[0],
+            2
+        );
     }
 }

@@ -46,7 +46,10 @@ pub fn from_rows(rows: &[Value]) -> Result<DataFrame> {
                         columns.len()
                     )));
                 }
-                columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+                columns
+                    .iter_mut()
+                    .zip(cells)
+                    .for_each(|(column, cell)| column.push(cell));
             }
             Value::Object(fields) => {
                 for name in fields.keys() {
@@ -99,7 +102,9 @@ fn series(name: &str, cells: &[&Value]) -> Result<Series> {
         let texts: Vec<Option<&str>> = cells.iter().map(|cell| cell.as_str()).collect();
         return Ok(Series::new(name.into(), texts));
     }
-    Err(Error::invalid(format!("column {name} mixes types or holds nested values")))
+    Err(Error::invalid(format!(
+        "column {name} mixes types or holds nested values"
+    )))
 }
 
 /// A value as JSON: dates and times in ISO 8601 (those with a zone in UTC), durations in
@@ -148,7 +153,11 @@ fn structure(value: &AnyValue) -> Value {
     let mut values = Vec::new();
     value._materialize_struct_av(&mut values);
     let names = fields.iter().map(|field| field.name().to_string());
-    Value::Object(names.zip(values.iter().map(self::value)).collect::<Map<_, _>>())
+    Value::Object(
+        names
+            .zip(values.iter().map(self::value))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 fn hex(bytes: &[u8]) -> Value {
@@ -209,7 +218,10 @@ mod tests {
     fn lists_and_objects_become_columns() {
         let frame = from_rows(&[json!([1, 2.5, "a"]), json!([2, 3, null])]).unwrap();
         let types: Vec<DataType> = frame.dtypes();
-        assert_eq!(types, [DataType::Int64, DataType::Float64, DataType::String]);
+        assert_eq!(
+            types,
+            [DataType::Int64, DataType::Float64, DataType::String]
+        );
         let frame = from_rows(&[json!({"a": 1}), json!({"b": true})]).unwrap();
         assert_eq!(
             rows(&frame).unwrap(),
@@ -219,7 +231,14 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_refused() {
-        for bad in [json!([[1], [1, 2]]), json!([1]), json!([[1], {"a": 1}]), json!([[]]), json!([[[1]]]), json!([[1], ["a"]])] {
+        for bad in [
+            json!([[1], [1, 2]]),
+            json!([1]),
+            json!([[1], {"a": 1}]),
+            json!([[]]),
+            json!([[[1]]]),
+            json!([[1], ["a"]]),
+        ] {
             assert!(from_rows(bad.as_array().unwrap()).is_err(), "{bad}");
         }
         assert!(from_rows(&[]).is_err());

@@ -17,6 +17,7 @@ mod run;
 #[cfg(test)]
 mod run_tests;
 mod sql;
+mod zone;
 
 pub use batches::{batches, sample};
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};

@@ -40,14 +40,21 @@ impl Header {
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(no_array)?;
         let number = |range: std::ops::Range<usize>| -> Option<usize> {
             let bytes = rest.get(range)?;
-            Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+            Some(
+                bytes
+                    .iter()
+                    .rev()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+            )
         };
         let (length, start) = match rest.first() {
             Some(1) => (number(2..4), 4),
             Some(2 | 3) => (number(2..6), 6),
             _ => (None, 0),
         };
-        let length = length.filter(|length| *length <= LONGEST_HEADER).ok_or_else(no_array)?;
+        let length = length
+            .filter(|length| *length <= LONGEST_HEADER)
+            .ok_or_else(no_array)?;
         let text = rest.get(start..start + length).ok_or_else(no_array)?;
         let text = std::str::from_utf8(text).map_err(|_| no_array())?;
         let [descr, order, shape] = FIELDS.as_ref().ok_or_else(no_array)?;
@@ -55,7 +62,10 @@ impl Header {
         let shape = capture(shape).ok_or_else(no_array)?;
         let header = Header {
             descr: capture(descr)
-                .ok_or_else(|| Error::invalid("structured arrays cannot be stored as arrays").hint("store it as a file: --as file"))?
+                .ok_or_else(|| {
+                    Error::invalid("structured arrays cannot be stored as arrays")
+                        .hint("store it as a file: --as file")
+                })?
                 .to_owned(),
             fortran_order: capture(order).ok_or_else(no_array)? == "True",
             shape: shape
@@ -66,8 +76,10 @@ impl Header {
                 .collect::<Result<_>>()?,
         };
         if header.descr.contains('O') {
-            return Err(Error::invalid("an array of Python objects can only be opened by Python")
-                .hint("store it as a file: --as file"));
+            return Err(
+                Error::invalid("an array of Python objects can only be opened by Python")
+                    .hint("store it as a file: --as file"),
+            );
         }
         header.payload_length()?;
         Ok((header, MAGIC.len() + start + length))
@@ -83,7 +95,10 @@ impl Header {
             }
         };
         let order = if self.fortran_order { "True" } else { "False" };
-        let mut text = format!("{{'descr': '{}', 'fortran_order': {order}, 'shape': {shape}, }}", self.descr);
+        let mut text = format!(
+            "{{'descr': '{}', 'fortran_order': {order}, 'shape': {shape}, }}",
+            self.descr
+        );
         let start = MAGIC.len() + 4;
         let padding = 63 - (start + text.len()) % 64;
         text.extend(std::iter::repeat_n(' ', padding));
@@ -148,7 +163,11 @@ impl Header {
             'c' => format!("complex{bits}"),
             'M' | 'm' => {
                 let unit = self.descr.get(3..).unwrap_or_default();
-                let name = if self.kind() == 'M' { "datetime64" } else { "timedelta64" };
+                let name = if self.kind() == 'M' {
+                    "datetime64"
+                } else {
+                    "timedelta64"
+                };
                 format!("{name}{unit}")
             }
             _ => format!("void{bits}"),
@@ -172,15 +191,22 @@ pub fn to_frame(bytes: &[u8]) -> Result<DataFrame> {
         [rows] => (*rows, 1),
         [rows, columns] => (*rows, *columns),
         shape => {
-            return Err(Error::invalid(format!("an array of {} dimensions is not a table", shape.len()))
-                .hint("get it as it is, to a .npy file"));
+            return Err(Error::invalid(format!(
+                "an array of {} dimensions is not a table",
+                shape.len()
+            ))
+            .hint("get it as it is, to a .npy file"));
         }
     };
     let size = header.item_size()?;
     let columns = (0..width)
         .map(|column| {
             let cells = (0..height).map(|row| {
-                let at = if header.fortran_order { column * height + row } else { row * width + column };
+                let at = if header.fortran_order {
+                    column * height + row
+                } else {
+                    row * width + column
+                };
                 payload.get(at * size..(at + 1) * size).unwrap_or_default()
             });
             series(&format!("column_{column}"), &header, cells).map(IntoColumn::into_column)
@@ -189,7 +215,11 @@ pub fn to_frame(bytes: &[u8]) -> Result<DataFrame> {
     DataFrame::new(height, columns).context(|| "cannot make a table of the array")
 }
 
-fn series<'a>(name: &str, header: &Header, cells: impl Iterator<Item = &'a [u8]>) -> Result<Series> {
+fn series<'a>(
+    name: &str,
+    header: &Header,
+    cells: impl Iterator<Item = &'a [u8]>,
+) -> Result<Series> {
     let big = header.descr.starts_with('>');
     macro_rules! numbers {
         ($type:ty) => {{
@@ -197,7 +227,11 @@ fn series<'a>(name: &str, header: &Header, cells: impl Iterator<Item = &'a [u8]>
                 .map(|cell| {
                     let mut bytes = [0; size_of::<$type>()];
                     bytes.copy_from_slice(cell);
-                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }
+                    if big {
+                        <$type>::from_be_bytes(bytes)
+                    } else {
+                        <$type>::from_le_bytes(bytes)
+                    }
                 })
                 .collect();
             Series::new(name.into(), values)
@@ -215,7 +249,9 @@ fn series<'a>(name: &str, header: &Header, cells: impl Iterator<Item = &'a [u8]>
         ('u', 2) => numbers!(u16),
         ('u', 1) => numbers!(u8),
         ('b', 1) => {
-            let flags: Vec<bool> = cells.map(|cell| cell.first().is_some_and(|byte| *byte != 0)).collect();
+            let flags: Vec<bool> = cells
+                .map(|cell| cell.first().is_some_and(|byte| *byte != 0))
+                .collect();
             Series::new(name.into(), flags)
         }
         ('U', _) => {
@@ -224,7 +260,11 @@ fn series<'a>(name: &str, header: &Header, cells: impl Iterator<Item = &'a [u8]>
         }
         ('S', _) => {
             let texts: Vec<String> = cells
-                .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
+                .map(|cell| {
+                    String::from_utf8_lossy(cell)
+                        .trim_end_matches('\0')
+                        .to_owned()
+                })
                 .collect();
             Series::new(name.into(), texts)
         }
@@ -244,15 +284,24 @@ fn series<'a>(name: &str, header: &Header, cells: impl Iterator<Item = &'a [u8]>
 }
 
 fn no_column(header: &Header) -> Error {
-    Error::invalid(format!("an array of `{}` cannot become a table", header.descr))
-        .hint("get it as it is, to a .npy file")
+    Error::invalid(format!(
+        "an array of `{}` cannot become a table",
+        header.descr
+    ))
+    .hint("get it as it is, to a .npy file")
 }
 
 /// Four bytes a character, padded with zeros.
 fn text(cell: &[u8], big: bool) -> String {
     cell.chunks_exact(4)
         .filter_map(|bytes| <[u8; 4]>::try_from(bytes).ok())
-        .map(|bytes| if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+        .map(|bytes| {
+            if big {
+                u32::from_be_bytes(bytes)
+            } else {
+                u32::from_le_bytes(bytes)
+            }
+        })
         .take_while(|code| *code != 0)
         .map(|code| char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
         .collect()
@@ -273,29 +322,44 @@ pub fn from_frame(frame: &DataFrame) -> Result<Vec<u8>> {
         DataType::String if same => texts(frame)?,
         DataType::Boolean if same => {
             let cells = cells(frame, &DataType::Boolean, |column| {
-                Ok(column.bool()?.iter().map(|flag| vec![u8::from(flag.unwrap_or(false))]).collect())
+                Ok(column
+                    .bool()?
+                    .iter()
+                    .map(|flag| vec![u8::from(flag.unwrap_or(false))])
+                    .collect())
             })?;
             ("|b1".to_owned(), cells)
         }
         DataType::Int64 if same => (
             "<i8".to_owned(),
             cells(frame, &first, |column| {
-                Ok(column.i64()?.into_no_null_iter().map(|number| number.to_le_bytes().to_vec()).collect())
-            })?,
-        ),
-        _ if types.iter().all(|dtype| dtype.is_primitive_numeric() || *dtype == DataType::Boolean) => (
-            "<f8".to_owned(),
-            cells(frame, &DataType::Float64, |column| {
                 Ok(column
-                    .f64()?
-                    .iter()
-                    .map(|number| number.unwrap_or(f64::NAN).to_le_bytes().to_vec())
+                    .i64()?
+                    .into_no_null_iter()
+                    .map(|number| number.to_le_bytes().to_vec())
                     .collect())
             })?,
         ),
+        _ if types
+            .iter()
+            .all(|dtype| dtype.is_primitive_numeric() || *dtype == DataType::Boolean) =>
+        {
+            (
+                "<f8".to_owned(),
+                cells(frame, &DataType::Float64, |column| {
+                    Ok(column
+                        .f64()?
+                        .iter()
+                        .map(|number| number.unwrap_or(f64::NAN).to_le_bytes().to_vec())
+                        .collect())
+                })?,
+            )
+        }
         _ => {
-            return Err(Error::invalid("an array has one type: the table mixes text, dates or nulls with others")
-                .hint("choose columns of one type with --columns"));
+            return Err(Error::invalid(
+                "an array has one type: the table mixes text, dates or nulls with others",
+            )
+            .hint("choose columns of one type with --columns"));
         }
     };
     let header = Header {
@@ -304,7 +368,10 @@ pub fn from_frame(frame: &DataFrame) -> Result<Vec<u8>> {
         shape: vec![frame.height(), frame.width()],
     };
     let mut bytes = header.to_bytes();
-    cells.iter().flatten().for_each(|cell| bytes.extend_from_slice(cell));
+    cells
+        .iter()
+        .flatten()
+        .for_each(|cell| bytes.extend_from_slice(cell));
     Ok(bytes)
 }
 
@@ -326,12 +393,29 @@ fn cells(
 fn texts(frame: &DataFrame) -> Result<(String, Cells)> {
     let mut columns: Vec<Vec<Vec<char>>> = Vec::new();
     for column in frame.columns() {
-        let texts = column.as_materialized_series().str().context(|| "cannot write the array")?;
-        columns.push(texts.iter().map(|text| text.unwrap_or_default().chars().collect()).collect());
+        let texts = column
+            .as_materialized_series()
+            .str()
+            .context(|| "cannot write the array")?;
+        columns.push(
+            texts
+                .iter()
+                .map(|text| text.unwrap_or_default().chars().collect())
+                .collect(),
+        );
     }
-    let longest = columns.iter().flatten().map(Vec::len).max().unwrap_or(0).max(1);
+    let longest = columns
+        .iter()
+        .flatten()
+        .map(Vec::len)
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let encode = |text: Vec<char>| {
-        let mut bytes: Vec<u8> = text.iter().flat_map(|char| u32::from(*char).to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = text
+            .iter()
+            .flat_map(|char| u32::from(*char).to_le_bytes())
+            .collect();
         bytes.resize(longest * 4, 0);
         bytes
     };
@@ -351,12 +435,20 @@ mod tests {
 
     #[test]
     fn headers_are_those_of_numpy() {
-        let header = Header { descr: "<f8".into(), fortran_order: false, shape: vec![2, 3] };
+        let header = Header {
+            descr: "<f8".into(),
+            fortran_order: false,
+            shape: vec![2, 3],
+        };
         let bytes = header.to_bytes();
         assert_eq!(bytes.len(), 128);
         assert_eq!(Header::parse(&bytes).unwrap(), (header.clone(), 128));
         assert_eq!(header.dtype_name(), "float64");
-        let text = Header { descr: "<U3".into(), fortran_order: false, shape: vec![1] };
+        let text = Header {
+            descr: "<U3".into(),
+            fortran_order: false,
+            shape: vec![1],
+        };
         assert_eq!(text.dtype_name(), "str96");
         assert_eq!(text.payload_length().unwrap(), 12);
     }
@@ -370,7 +462,12 @@ mod tests {
             df!("column_0" => ["a", "öß😀"], "column_1" => ["", "b"]).unwrap(),
         ];
         for frame in frames {
-            assert!(to_frame(&from_frame(&frame).unwrap()).unwrap().equals(&frame), "{frame:?}");
+            assert!(
+                to_frame(&from_frame(&frame).unwrap())
+                    .unwrap()
+                    .equals(&frame),
+                "{frame:?}"
+            );
         }
         assert!(from_frame(&df!("a" => [1.0], "b" => ["x"]).unwrap()).is_err());
     }
@@ -384,7 +481,10 @@ mod tests {
             "{'descr': '<f8'}",
         ] {
             let length = u16::try_from(text.len()).unwrap().to_le_bytes();
-            assert!(Header::parse(&[MAGIC, &[1, 0], &length, text.as_bytes()].concat()).is_err(), "{text}");
+            assert!(
+                Header::parse(&[MAGIC, &[1, 0], &length, text.as_bytes()].concat()).is_err(),
+                "{text}"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Value;
 use crate::error::{Error, Result};
 use crate::frame::instant::{Instant, time_of_day};
-use chrono::TimeZone as _;
+use crate::frame::zone::local_to_utc;
 use polars::prelude::{AnyValue, DataType, Expr, Scalar, TimeUnit, TimeZone, lit};
 use std::sync::Arc;
 
@@ -173,17 +173,14 @@ fn datetime(
 
 fn in_zone(local: Instant, zone: &TimeZone) -> Result<(i64, u32)> {
     let (seconds, nanos) = local.seconds();
-    let zoned = chrono::DateTime::from_timestamp(seconds, nanos).and_then(|time| {
-        zone.to_chrono()
-            .ok()?
-            .from_local_datetime(&time.naive_utc())
-            .earliest()
-    });
-    zoned.map(|time| (time.timestamp(), nanos)).ok_or_else(|| {
-        Error::usage(format!(
-            "there is no such time in {zone}: the clocks went forward"
-        ))
-    })
+    let seconds = local_to_utc(zone)
+        .and_then(|to_utc| to_utc(seconds))
+        .ok_or_else(|| {
+            Error::usage(format!(
+                "there is no such time in {zone}: the clocks went forward"
+            ))
+        })?;
+    Ok((seconds, nanos))
 }
 
 fn timestamp(value: i64, unit: TimeUnit, zone: Option<&TimeZone>) -> Expr {
