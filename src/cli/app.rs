@@ -127,6 +127,10 @@ pub enum Command {
     /// Explain a command or a topic
     Help(HelpArgs),
     /// Print the version
+    #[command(after_help = "\
+Examples:
+  om version
+  om version -o json")]
     Version,
 }
 
