@@ -4,7 +4,7 @@
 use super::escape::escaped;
 use super::fit::{GAP, Grid};
 use super::screen::Screen;
-use super::table::{Align, Cell, Column, Table, value_text};
+use super::table::{Cell, Column, Table, value_text};
 use crate::error::{Context, Result};
 use polars::prelude::{AnyValue, Column as Series, DataFrame, DataType, TimeUnit};
 use serde_json::{Map, Number, Value};
@@ -49,6 +49,7 @@ pub(super) fn preview(frame: &DataFrame, total: Option<u64>, screen: Screen) -> 
             .collect(),
         right: strips.iter().map(|strip| strip.right).collect(),
         name: None,
+        whole: Vec::new(),
     };
     let (mut text, _) = grid.render(screen);
     let shown = height.min(MOST_ROWS) as u64;
@@ -113,6 +114,7 @@ fn chosen(strips: Vec<Strip>, available: usize) -> Vec<Strip> {
             rows: strip.cells.iter().map(|cell| vec![cell.clone()]).collect(),
             right: vec![false],
             name: None,
+            whole: Vec::new(),
         };
         grid.widths().first().copied().unwrap_or(1)
     };
@@ -168,12 +170,6 @@ pub(super) fn to_table(frame: &DataFrame) -> Result<Table> {
         }
     });
     let mut table = Table::new(columns);
-    debug_assert!(
-        table
-            .columns()
-            .iter()
-            .all(|column| matches!(column.align(), Align::Left | Align::Right))
-    );
     for row in 0..frame.height() {
         let mut cells = Vec::with_capacity(frame.width());
         for column in frame.columns() {
