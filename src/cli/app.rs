@@ -122,6 +122,15 @@ pub struct Global {
     pub regexp: bool,
 }
 
+/// `-E` in the help of commands that take a pattern; flatten it next to the pattern.
+/// It is the global option under the same name, so that it counts anywhere on the line.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Regexp {
+    /// The pattern is a regular expression
+    #[arg(short = 'E', long = "regexp", id = "regexp")]
+    pub regexp: bool,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -153,6 +162,10 @@ pub enum Command {
     /// Explain a command or a topic
     Help(HelpArgs),
     /// Print the version
+    #[command(after_help = "\
+Examples:
+  om version
+  om version -o json")]
     Version,
 }
 
@@ -326,6 +339,41 @@ mod tests {
         grouped.sort_unstable();
         names.sort_unstable();
         assert_eq!(grouped, names);
+    }
+
+    #[test]
+    fn regexp_counts_anywhere() {
+        #[derive(Debug, Parser)]
+        struct Toy {
+            #[command(flatten)]
+            global: Global,
+            #[command(subcommand)]
+            action: Action,
+        }
+        #[derive(Debug, Subcommand)]
+        enum Action {
+            List {
+                pattern: Option<String>,
+                #[command(flatten)]
+                regexp: Regexp,
+            },
+        }
+        let command = || Toy::command().disable_help_flag(true);
+        command().debug_assert();
+        let parsed = |line: &str| {
+            let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+            let toy = <Toy as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            let Action::List { pattern, regexp } = toy.action;
+            (
+                pattern.unwrap_or_default(),
+                regexp.regexp,
+                toy.global.regexp,
+            )
+        };
+        assert_eq!(parsed("om -E list x"), ("x".to_owned(), true, true));
+        assert_eq!(parsed("om list x -E"), ("x".to_owned(), true, true));
+        assert_eq!(parsed("om list --regexp x"), ("x".to_owned(), true, true));
+        assert_eq!(parsed("om list x"), ("x".to_owned(), false, false));
     }
 
     /// Every command that does something says what, and shows how.

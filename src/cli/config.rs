@@ -121,7 +121,11 @@ fn show(session: &Session, origin: bool) -> Result<()> {
     } else {
         origin_column.wide()
     };
-    let mut table = Table::new([Column::new("NAME"), Column::new("VALUE"), origin_column]);
+    let mut table = Table::new([
+        Column::new("NAME"),
+        Column::new("VALUE").whole(),
+        origin_column,
+    ]);
     let profile = config.profile();
     let chosen = config
         .origin(profile.chosen_by())
@@ -378,7 +382,11 @@ fn profiles(session: &Session) -> Result<()> {
         let is = name == current;
         Cell::shown(is, if is { "*" } else { "" })
     };
-    table.push([Cell::from(NO_PROFILE), mark(NO_PROFILE), json!({}).into()]);
+    table.push([
+        Cell::from(NO_PROFILE),
+        mark(NO_PROFILE),
+        Cell::shown(json!({}), ""),
+    ]);
     for name in profiles.names() {
         let settings = Value::Object(profiles.settings(name)?);
         let masked = SettingValue::new(name, settings).masked();

@@ -23,7 +23,10 @@ pub struct HelpArgs {
     path: Vec<String>,
 }
 
-const TOPICS: [(&str, fn() -> String); 4] = [
+/// A topic's name and its text.
+type Topic = (&'static str, fn() -> String);
+
+const TOPICS: [Topic; 4] = [
     ("environment", environment),
     ("exit-codes", exit_codes),
     ("filters", || FILTERS.to_owned()),

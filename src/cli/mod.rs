@@ -80,6 +80,9 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Config(args) => config::run(&args, session),
         Command::Completion(args) => completion::run(&args, session),
         Command::Help(args) => help::run(&args, session),
+        Command::Version if session.output.is_structured() => session
+            .output
+            .value(&serde_json::json!({"name": "om", "version": env!("CARGO_PKG_VERSION")})),
         Command::Version => session.output.line(version()),
     }
 }

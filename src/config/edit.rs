@@ -54,6 +54,9 @@ pub fn set(path: &Path, name: &str, value: Option<&Value>) -> Result<bool> {
 /// The text with the lines of the top-level key `name` replaced by the new value.
 fn edited(text: &str, name: &str, value: Option<&Value>) -> Result<String> {
     let replacement = match value {
+        Some(Value::String(text)) if is_ambiguous(text) => {
+            format!("{name}: {}\n", Value::from(text.as_str()))
+        }
         Some(value) => yaml(&Value::Object(Map::from_iter([(
             name.to_owned(),
             value.clone(),
@@ -86,6 +89,13 @@ fn edited(text: &str, name: &str, value: Option<&Value>) -> Result<String> {
         result.push_str(&replacement);
     }
     Ok(result)
+}
+
+/// Text that Python's YAML would read as something else unless it is quoted.
+fn is_ambiguous(text: &str) -> bool {
+    const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+    WORDS.contains(&text.to_lowercase().as_str())
+        || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
 }
 
 enum State {
@@ -157,7 +167,7 @@ mod tests {
         set(&path, "OMEGA_BUCKET", Some(&json!("yes"))).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            "# ours\nother: 1\nOMEGA_CELERY_CONFIG:\n  C:\n  - 1\n# after\nOMEGA_BUCKET: 'yes'\n"
+            "# ours\nother: 1\nOMEGA_CELERY_CONFIG:\n  C:\n  - 1\n# after\nOMEGA_BUCKET: \"yes\"\n"
         );
     }
 

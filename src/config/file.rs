@@ -8,7 +8,9 @@ use std::io::Read;
 use std::path::Path;
 
 /// Larger files are no configuration.
-const LIMIT: u64 = 4 << 20;
+const LIMIT: u64 = 1 << 20;
+/// The YAML reader takes time with the square of the depth.
+const DEPTH: i64 = 500;
 
 /// The text of a configuration file.
 ///
@@ -68,18 +70,31 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Map<String, Value>> {
     {
         return Ok(map);
     }
-    let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).map_err(|error| {
-        let line = error.location().map(|at| format!(" in line {}", at.line()));
-        invalid(format!(
-            "is not valid YAML{}: {error}",
-            line.unwrap_or_default()
-        ))
-    })?;
+    if depth(text) > DEPTH {
+        return Err(invalid("is nested too deeply".to_owned()));
+    }
+    let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text)
+        .map_err(|error| invalid(format!("is not valid YAML: {error}")))?;
     match to_json(value) {
         Value::Null => Ok(Map::new()),
         Value::Object(map) => Ok(map),
         _ => Err(invalid("is not a mapping of names to values".to_owned())),
     }
+}
+
+/// The most brackets that are open at the same time, those in quotes included.
+fn depth(text: &str) -> i64 {
+    let mut open = 0;
+    let mut most = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open -= 1,
+            _ => continue,
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 /// The settings in a configuration file's mapping. Where the file has sections, that of
@@ -191,7 +206,7 @@ mod tests {
     #[test]
     fn malformed_text_is_reported_with_its_line() {
         for (text, line) in [
-            ("A: 1\nB: [1,\nC: 2\n", "line 3"),
+            ("A: 1\nB: [1,\nC: 2\n", "line 2"),
             ("A: 1\n B: 2\n", "line 2"),
             ("a: b: c", "line 1"),
         ] {

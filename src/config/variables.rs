@@ -261,7 +261,8 @@ mod tests {
                     visit(&path, found);
                 } else if !path.ends_with("config/variables.rs") {
                     let text = std::fs::read_to_string(&path).unwrap();
-                    if text.contains("env::var") || text.contains("env::{") {
+                    let ways = ["env::var(", "env::var_os", "env::vars", "use std::env"];
+                    if ways.iter().any(|way| text.contains(way)) {
                         found.push(path.display().to_string());
                     }
                 }

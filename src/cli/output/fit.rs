@@ -25,6 +25,8 @@ pub(super) struct Grid {
     pub right: Vec<bool>,
     /// The column that is cut last.
     pub name: Option<usize>,
+    /// Columns that are never cut; with one, none is left out either.
+    pub whole: Vec<bool>,
 }
 
 /// A table with its header.
@@ -60,6 +62,7 @@ pub(super) fn table(table: &Table, wide: bool, screen: Screen) -> String {
             .map(|column| column.align() == Align::Right)
             .collect(),
         name: visible.iter().position(|at| *at == table.name_column()),
+        whole: columns.iter().map(|column| column.is_whole()).collect(),
     };
     let (text, left_out) = grid.render(screen);
     match left_out {
@@ -96,7 +99,7 @@ impl Grid {
     /// The lines, and how many columns at the right had no room.
     pub fn render(&self, screen: Screen) -> (String, usize) {
         let natural = self.widths();
-        let (widths, left_out) = fitted(&natural, self.name, screen.width);
+        let (widths, left_out) = fitted(&natural, self.name, &self.whole, screen.width);
         let mut table = self.layout();
         for (position, column) in table.column_iter_mut().enumerate() {
             let last = position + 1 == widths.len();
@@ -160,34 +163,41 @@ impl Grid {
 
 /// Widths that fit into `available` together with their gaps, and the number of columns
 /// at the right that had to go.
-fn fitted(natural: &[usize], name: Option<usize>, available: usize) -> (Vec<usize>, usize) {
-    let least = |position: usize, width: usize| {
-        width.min(if Some(position) == name {
-            LEAST_NAME
-        } else {
-            LEAST
-        })
+fn fitted(
+    natural: &[usize],
+    name: Option<usize>,
+    whole: &[bool],
+    available: usize,
+) -> (Vec<usize>, usize) {
+    let is_whole = |position: usize| whole.get(position).copied().unwrap_or(false);
+    let least = |position: usize, width: usize| match () {
+        () if is_whole(position) => width,
+        () if Some(position) == name => width.min(LEAST_NAME),
+        () => width.min(LEAST),
     };
-    let mut count = natural.len();
     let total =
         |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-    let smallest = |count: usize| {
-        let widths = natural.iter().take(count).enumerate();
-        widths
-            .map(|(position, width)| least(position, *width))
-            .collect::<Vec<_>>()
-    };
-    while count > 1 && total(&smallest(count)) > available {
+    let smallest: Vec<usize> = natural
+        .iter()
+        .enumerate()
+        .map(|(position, width)| least(position, *width))
+        .collect();
+    let mut count = natural.len();
+    while count > 1
+        && !whole.contains(&true)
+        && total(smallest.get(..count).unwrap_or_default()) > available
+    {
         count -= 1;
     }
     let mut widths: Vec<usize> = natural.iter().take(count).copied().collect();
     for cut_name in [false, true] {
         while total(&widths) > available {
             let over = total(&widths) - available;
-            let candidates = widths.iter().enumerate().filter(|(position, width)| {
-                (cut_name || Some(*position) != name) && **width > least(*position, **width)
-            });
-            let mut candidates: Vec<(usize, usize)> = candidates
+            let mut candidates: Vec<(usize, usize)> = widths
+                .iter()
+                .enumerate()
+                .filter(|(position, _)| cut_name || Some(*position) != name)
+                .filter(|(position, width)| **width > least(*position, **width))
                 .map(|(position, width)| (*width, position))
                 .collect();
             candidates.sort_unstable_by(|a, b| b.cmp(a));
@@ -201,7 +211,7 @@ fn fitted(natural: &[usize], name: Option<usize>, available: usize) -> (Vec<usiz
             }
         }
     }
-    if let ([only], true) = (widths.as_mut_slice(), count == 1) {
+    if let ([only], false) = (widths.as_mut_slice(), is_whole(0)) {
         *only = (*only).min(available);
     }
     (widths, natural.len() - count)
@@ -214,16 +224,23 @@ mod tests {
 
     #[test]
     fn the_longest_columns_are_cut_first() {
-        assert_eq!(fitted(&[10, 10], Some(0), 80), (vec![10, 10], 0));
-        assert_eq!(fitted(&[10, 60, 30], Some(0), 60), (vec![10, 23, 23], 0));
-        assert_eq!(fitted(&[60, 10], Some(0), 50), (vec![42, 6], 0));
-        assert_eq!(fitted(&[20, 20, 20], None, 15), (vec![7, 6], 1));
+        assert_eq!(fitted(&[10, 10], Some(0), &[], 80), (vec![10, 10], 0));
+        assert_eq!(
+            fitted(&[10, 60, 30], Some(0), &[], 60),
+            (vec![10, 23, 23], 0)
+        );
+        assert_eq!(fitted(&[60, 10], Some(0), &[], 50), (vec![42, 6], 0));
+        assert_eq!(fitted(&[20, 20, 20], None, &[], 15), (vec![7, 6], 1));
+        assert_eq!(
+            fitted(&[10, 60, 20], Some(0), &[false, true, false], 40),
+            (vec![10, 60, 6], 0)
+        );
     }
 
     proptest! {
         #[test]
         fn lines_fit(natural in proptest::collection::vec(1usize..200, 1..20), available in 20usize..200) {
-            let (widths, left_out) = fitted(&natural, Some(0), available);
+            let (widths, left_out) = fitted(&natural, Some(0), &[], available);
             prop_assert_eq!(widths.len() + left_out, natural.len());
             prop_assert!(widths.iter().sum::<usize>() + GAP * (widths.len() - 1) <= available);
             prop_assert!(widths.iter().zip(&natural).all(|(width, natural)| width <= natural && *width > 0));

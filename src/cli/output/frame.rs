@@ -49,6 +49,7 @@ pub(super) fn preview(frame: &DataFrame, total: Option<u64>, screen: Screen) -> 
             .collect(),
         right: strips.iter().map(|strip| strip.right).collect(),
         name: None,
+        whole: Vec::new(),
     };
     let (mut text, _) = grid.render(screen);
     let shown = height.min(MOST_ROWS) as u64;
@@ -113,6 +114,7 @@ fn chosen(strips: Vec<Strip>, available: usize) -> Vec<Strip> {
             rows: strip.cells.iter().map(|cell| vec![cell.clone()]).collect(),
             right: vec![false],
             name: None,
+            whole: Vec::new(),
         };
         grid.widths().first().copied().unwrap_or(1)
     };

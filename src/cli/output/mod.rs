@@ -18,7 +18,7 @@ mod table;
 
 pub use escape::escaped;
 pub use format::Format;
-pub use screen::{Color, Screen};
+pub use screen::{Color, Screen, Terminal};
 pub use table::{Align, Cell, Column, Table};
 
 use crate::config::Environment;

@@ -52,11 +52,7 @@ impl Screen {
 
     /// What `stream` leads to. Colour, strongest first: `--color`, `NO_COLOR`,
     /// `CLICOLOR_FORCE`, `CLICOLOR`, whether it is a terminal that is not dumb.
-    pub fn of(
-        stream: &(impl IsTerminal + AsStream),
-        color: Color,
-        environment: &Environment,
-    ) -> Self {
+    pub fn of(stream: &impl Terminal, color: Color, environment: &Environment) -> Self {
         let terminal = stream.is_terminal();
         let dumb = environment.get("TERM") == Some("dumb");
         let columns = environment
@@ -92,24 +88,35 @@ impl Screen {
     }
 }
 
-/// The width of a standard stream's terminal.
-pub trait AsStream {
-    /// Columns, if it is a terminal that tells.
+/// A stream that may lead to a terminal.
+pub trait Terminal {
+    /// Whether it does.
+    fn is_terminal(&self) -> bool;
+    /// Columns, if the terminal tells.
     fn width(&self) -> Option<usize>;
 }
 
-impl AsStream for std::io::Stdout {
+impl Terminal for std::io::Stdout {
+    fn is_terminal(&self) -> bool {
+        IsTerminal::is_terminal(self)
+    }
+
     fn width(&self) -> Option<usize> {
-        terminal_size::terminal_size_of(self)
-            .map(|(width, _)| usize::from(width.0))
-            .filter(|width| *width > 0)
+        columns(terminal_size::terminal_size_of(self))
     }
 }
 
-impl AsStream for std::io::Stderr {
-    fn width(&self) -> Option<usize> {
-        terminal_size::terminal_size_of(self)
-            .map(|(width, _)| usize::from(width.0))
-            .filter(|width| *width > 0)
+impl Terminal for std::io::Stderr {
+    fn is_terminal(&self) -> bool {
+        IsTerminal::is_terminal(self)
     }
+
+    fn width(&self) -> Option<usize> {
+        columns(terminal_size::terminal_size_of(self))
+    }
+}
+
+fn columns(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<usize> {
+    size.map(|(width, _)| usize::from(width.0))
+        .filter(|width| *width > 0)
 }

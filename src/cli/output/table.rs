@@ -19,6 +19,7 @@ pub struct Column {
     key: String,
     align: Align,
     shown_in: ShownIn,
+    whole: bool,
 }
 
 /// Where a cell's text stands in its column.
@@ -53,6 +54,7 @@ impl Column {
             key: header.to_lowercase().replace([' ', '-'], "_"),
             align: Align::Left,
             shown_in: ShownIn::Everything,
+            whole: false,
         }
     }
 
@@ -78,6 +80,17 @@ impl Column {
     pub fn for_programs(mut self) -> Self {
         self.shown_in = ShownIn::Programs;
         self
+    }
+
+    /// Never cut, even if lines become longer than the terminal: paths, URLs.
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    /// Whether it is never cut.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The header.
