@@ -12,6 +12,7 @@ mod bayes;
 mod cart;
 mod dbscan;
 mod forest;
+mod ftrl;
 mod gaussian_mixture;
 mod gradient_boosting;
 mod ica;
@@ -22,6 +23,7 @@ mod linear;
 mod neighbours;
 mod optics;
 mod pca;
+mod pls;
 mod projection;
 mod whitening;
 
@@ -33,6 +35,7 @@ pub const ENTRIES: &[&[Entry]] = &[
     adaboost::ENTRIES,
     gradient_boosting::ENTRIES,
     bayes::ENTRIES,
+    ftrl::ENTRIES,
     knn::ENTRIES,
     kmeans::ENTRIES,
     gaussian_mixture::ENTRIES,
@@ -40,6 +43,7 @@ pub const ENTRIES: &[&[Entry]] = &[
     optics::ENTRIES,
     agglomerative::ENTRIES,
     pca::ENTRIES,
+    pls::ENTRIES,
     ica::ENTRIES,
     whitening::ENTRIES,
     projection::ENTRIES,
