@@ -25,6 +25,7 @@ mod optics;
 mod pca;
 mod pls;
 mod projection;
+mod svm;
 mod whitening;
 
 use super::registry::{Entry, Param};
@@ -47,6 +48,9 @@ pub const ENTRIES: &[&[Entry]] = &[
     ica::ENTRIES,
     whitening::ENTRIES,
     projection::ENTRIES,
+    svm::CLASSIFIERS,
+    svm::REGRESSORS,
+    svm::DETECTORS,
 ];
 
 const fn param(name: &'static str, default: &'static str, doc: &'static str) -> Param {
