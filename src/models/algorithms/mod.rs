@@ -11,12 +11,14 @@ mod agglomerative;
 mod bayes;
 mod cart;
 mod dbscan;
+mod diffusion_map;
 mod forest;
 mod ftrl;
 mod gaussian_mixture;
 mod gradient_boosting;
 mod ica;
 mod input;
+mod kernel_pca;
 mod kmeans;
 mod knn;
 mod linear;
@@ -26,6 +28,8 @@ mod pca;
 mod pls;
 mod projection;
 mod svm;
+mod text;
+mod tsne;
 mod whitening;
 
 use super::registry::{Entry, Param};
@@ -48,6 +52,10 @@ pub const ENTRIES: &[&[Entry]] = &[
     ica::ENTRIES,
     whitening::ENTRIES,
     projection::ENTRIES,
+    kernel_pca::ENTRIES,
+    diffusion_map::ENTRIES,
+    tsne::ENTRIES,
+    text::ENTRIES,
     svm::CLASSIFIERS,
     svm::REGRESSORS,
     svm::DETECTORS,

@@ -5,14 +5,13 @@ use crate::models::Params;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Rows whose kernel values are computed at once when predicting.
 const BLOCK: usize = 256;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Wanted {
+pub(in crate::models::algorithms) struct Wanted {
     form: Form,
     gamma: Gamma,
 }
@@ -31,8 +30,18 @@ enum Gamma {
     Value(f64),
 }
 
+impl Gamma {
+    fn read(params: &Params) -> Result<Self> {
+        match params.get("gamma").map(|value| value.as_str()) {
+            None | Some(Some("scale")) => Ok(Gamma::Scale),
+            Some(Some("auto")) => Ok(Gamma::Auto),
+            _ => Ok(Gamma::Value(params.positive("gamma", 1.0)?)),
+        }
+    }
+}
+
 impl Wanted {
-    pub(super) fn read(params: &Params) -> Result<Self> {
+    pub(in crate::models::algorithms) fn read(params: &Params) -> Result<Self> {
         let form = match params.one_of("kernel", "rbf", &["rbf", "linear", "poly"])? {
             "linear" => Form::Linear,
             "poly" => Form::Poly {
@@ -41,17 +50,20 @@ impl Wanted {
             },
             _ => Form::Rbf,
         };
-        let gamma = match params.get("gamma").and_then(Value::as_str) {
-            Some("scale") => Gamma::Scale,
-            Some("auto") => Gamma::Auto,
-            _ if params.get("gamma").is_none() => Gamma::Scale,
-            _ => Gamma::Value(params.positive("gamma", 1.0)?),
-        };
+        let gamma = Gamma::read(params)?;
         Ok(Wanted { form, gamma })
     }
 
+    /// The radial kernel, of which only gamma can be chosen.
+    pub(in crate::models::algorithms) fn rbf(params: &Params) -> Result<Self> {
+        Ok(Wanted {
+            form: Form::Rbf,
+            gamma: Gamma::read(params)?,
+        })
+    }
+
     /// The kernel for a table.
-    pub(super) fn for_table(&self, table: &Array2<f64>) -> Kernel {
+    pub(in crate::models::algorithms) fn for_table(&self, table: &Array2<f64>) -> Kernel {
         let width = table.ncols() as f64;
         let gamma = match self.gamma {
             Gamma::Value(gamma) => gamma,
@@ -76,9 +88,9 @@ impl Wanted {
 
 /// A function of two rows that acts as their product in another space.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Kernel {
+pub(in crate::models::algorithms) struct Kernel {
     form: Form,
-    pub(super) gamma: f64,
+    pub(in crate::models::algorithms) gamma: f64,
 }
 
 impl Kernel {
@@ -92,13 +104,39 @@ impl Kernel {
         }
     }
 
+    /// Of every row of one table with every row of the other.
+    pub(in crate::models::algorithms) fn between(
+        &self,
+        a: &Array2<f64>,
+        b: &Array2<f64>,
+    ) -> Array2<f64> {
+        let lengths = b.map_axis(Axis(1), |row| row.dot(&row));
+        self.lift(a.view(), a.dot(&b.t()), &lengths)
+    }
+
+    /// Kernel values from products, given the squared lengths of the second rows.
+    fn lift(
+        &self,
+        a: ArrayView2<'_, f64>,
+        mut dots: Array2<f64>,
+        lengths: &Array1<f64>,
+    ) -> Array2<f64> {
+        for (mut values, row) in dots.rows_mut().into_iter().zip(a.rows()) {
+            let square = row.dot(&row);
+            for (value, length) in values.iter_mut().zip(lengths) {
+                *value = self.value(*value, square, *length);
+            }
+        }
+        dots
+    }
+
     pub(super) fn is_linear(&self) -> bool {
         self.form == Form::Linear
     }
 }
 
 /// Rows under a kernel.
-pub(super) struct Rows<'a> {
+pub(in crate::models::algorithms) struct Rows<'a> {
     pub table: ArrayView2<'a, f64>,
     kernel: &'a Kernel,
     squares: Array1<f64>,
@@ -106,7 +144,10 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Fails if the kernel of a row with itself is not a finite number.
-    pub(super) fn new(table: ArrayView2<'a, f64>, kernel: &'a Kernel) -> Result<Self> {
+    pub(in crate::models::algorithms) fn new(
+        table: ArrayView2<'a, f64>,
+        kernel: &'a Kernel,
+    ) -> Result<Self> {
         let squares = table.map_axis(Axis(1), |row| row.dot(&row));
         let rows = Rows {
             table,
@@ -133,7 +174,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The kernel of a row with every row.
-    pub(super) fn with_all(&self, row: usize, values: &mut Vec<f64>) {
+    pub(in crate::models::algorithms) fn with_all(&self, row: usize, values: &mut Vec<f64>) {
         let here: ArrayView1<'_, f64> = self.table.row(row);
         let square = self.squares[row];
         let one = |other: usize| {
@@ -203,13 +244,9 @@ impl Support {
             .into_par_iter()
             .zip(table.axis_chunks_iter(Axis(0), BLOCK).into_par_iter())
             .for_each(|(mut sums, rows)| {
-                let mut values = rows.dot(&self.vectors.t());
-                for (mut values, row) in values.rows_mut().into_iter().zip(rows.rows()) {
-                    let square = row.dot(&row);
-                    for (value, length) in values.iter_mut().zip(&lengths) {
-                        *value = self.kernel.value(*value, square, *length);
-                    }
-                }
+                let values = self
+                    .kernel
+                    .lift(rows, rows.dot(&self.vectors.t()), &lengths);
                 sums.assign(&(values.dot(&self.weights.t()) - &self.rhos));
             });
         sums

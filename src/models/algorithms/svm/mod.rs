@@ -5,7 +5,7 @@
 //! to stop, and solves nu-SVR without its second constraint, as if epsilon were zero.
 
 mod classifier;
-mod kernel;
+pub(super) mod kernel;
 mod one_class;
 mod platt;
 mod regressor;
@@ -24,12 +24,12 @@ const C: Param = param(
     "price of errors: the larger, the closer the fit",
 );
 const KERNEL: Param = param("kernel", "rbf", "linear, poly or rbf");
-const DEGREE: Param = param("degree", "3", "degree of the poly kernel");
-const GAMMA: Param = param(
+pub(super) const DEGREE: Param = param("degree", "3", "degree of the poly kernel");
+pub(super) const GAMMA: Param = param(
     "gamma",
     "scale",
     "width of poly and rbf: scale (1 / columns / variance), auto (1 / columns) or a number",
 );
-const COEF0: Param = param("coef0", "0.0", "constant of the poly kernel");
+pub(super) const COEF0: Param = param("coef0", "0.0", "constant of the poly kernel");
 const TOL: Param = param("tol", "1e-3", "stop when optimality is violated by less");
 const MAX_ITER: Param = param("max_iter", "none", "most iterations of the solver");
