@@ -11,18 +11,25 @@ mod agglomerative;
 mod bayes;
 mod cart;
 mod dbscan;
+mod diffusion_map;
 mod forest;
+mod ftrl;
 mod gaussian_mixture;
 mod gradient_boosting;
 mod ica;
 mod input;
+mod kernel_pca;
 mod kmeans;
 mod knn;
 mod linear;
 mod neighbours;
 mod optics;
 mod pca;
+mod pls;
 mod projection;
+mod svm;
+mod text;
+mod tsne;
 mod whitening;
 
 use super::registry::{Entry, Param};
@@ -33,6 +40,7 @@ pub const ENTRIES: &[&[Entry]] = &[
     adaboost::ENTRIES,
     gradient_boosting::ENTRIES,
     bayes::ENTRIES,
+    ftrl::ENTRIES,
     knn::ENTRIES,
     kmeans::ENTRIES,
     gaussian_mixture::ENTRIES,
@@ -40,9 +48,17 @@ pub const ENTRIES: &[&[Entry]] = &[
     optics::ENTRIES,
     agglomerative::ENTRIES,
     pca::ENTRIES,
+    pls::ENTRIES,
     ica::ENTRIES,
     whitening::ENTRIES,
     projection::ENTRIES,
+    kernel_pca::ENTRIES,
+    diffusion_map::ENTRIES,
+    tsne::ENTRIES,
+    text::ENTRIES,
+    svm::CLASSIFIERS,
+    svm::REGRESSORS,
+    svm::DETECTORS,
 ];
 
 const fn param(name: &'static str, default: &'static str, doc: &'static str) -> Param {

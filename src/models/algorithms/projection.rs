@@ -11,12 +11,15 @@ use linfa::ParamGuard;
 use linfa::dataset::DatasetBase;
 use linfa::traits::{Fit, Transformer};
 use linfa_reduction::random_projection::GaussianRandomProjection;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use polars::prelude::DataFrame;
 use rand_xoshiro::Xoshiro256Plus;
 use rand_xoshiro::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// Unit vectors projected at once.
+const BLOCK: usize = 256;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Projection {
@@ -50,9 +53,15 @@ impl Estimator for Projection {
         .and_then(|params| params.fit(&data))
         .map_err(|error| Error::failed("cannot draw a projection").because(error))?;
         // linfa hides the matrix, but shows what it does to unit vectors.
-        let unit = Array2::<f64>::eye(width);
-        let directions: Array2<f64> = model.transform(&unit);
-        self.state = Some(directions * (width as f64 / k as f64).sqrt());
+        let mut directions = Array2::<f64>::zeros((width, k));
+        let scale = (width as f64 / k as f64).sqrt();
+        for (block, mut part) in directions.axis_chunks_iter_mut(Axis(0), BLOCK).enumerate() {
+            let units = Array2::from_shape_fn((part.nrows(), width), |(i, j)| {
+                f64::from(u8::from(block * BLOCK + i == j)) * scale
+            });
+            part.assign(&model.transform(&units));
+        }
+        self.state = Some(directions);
         Ok(())
     }
 
