@@ -47,7 +47,7 @@ impl Get {
         let query = self.selecting.query()?;
         let path = (self.path != "-").then(|| PathBuf::from(&self.path));
         let format = match self.format.as_deref() {
-            Some("binary") | None => path.as_deref().and_then(Format::of_path),
+            Some("binary") | None => path.as_deref().and_then(Format::of_path).map(|(format, _)| format),
             Some(name) => Some(Format::parse(name)?),
         };
         let stored = om.datasets.query(&self.name, &query)?;
@@ -69,8 +69,8 @@ impl Get {
 
     fn binary(&self, stored: &Stored, format: Option<Format>) -> bool {
         match stored {
-            Stored::Table(_) => format.is_some_and(Format::is_binary),
-            Stored::Array(_) => format.is_none_or(Format::is_binary),
+            Stored::Table(_) => format.is_some_and(is_binary),
+            Stored::Array(_) => format.is_none_or(is_binary),
             Stored::Values(_) => false,
             Stored::File(_) => true,
         }
@@ -93,7 +93,7 @@ impl Get {
             }
         };
         let mut options = WriteOptions {
-            compression: path.map_or(Compression::None, Compression::of_path),
+            compression: path.and_then(Compression::of_path),
             ..WriteOptions::default()
         };
         for (key, value) in pairs(&self.csv, "--csv")? {
@@ -103,6 +103,11 @@ impl Get {
         write(frame, format, &options, writer, &session.progress)?;
         commit(file)
     }
+}
+
+/// Whether a terminal would suffer.
+fn is_binary(format: Format) -> bool {
+    matches!(format, Format::Parquet | Format::Ipc | Format::Npy)
 }
 
 fn documents(values: &[Bson], format: Option<Format>, out: Target) -> Result<()> {

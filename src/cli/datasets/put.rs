@@ -45,7 +45,7 @@ pub struct Put {
     #[arg(long, value_name = "KEY=VALUE")]
     csv: Vec<String>,
     /// Types of columns; the others are inferred
-    #[arg(long, value_name = "COLUMN=TYPE", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMN=TYPE,…")]
     dtypes: Vec<String>,
     /// Columns to store, in this order
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
@@ -107,7 +107,7 @@ impl Put {
                     return Err(Error::usage("standard input has no name to tell its format by")
                         .hint("say it: --format csv, or --as file to store the bytes as they are"));
                 }
-                Ok(Format::of_path(first))
+                Ok(Format::of_path(first).map(|(format, _)| format))
             }
         }
     }
@@ -178,8 +178,8 @@ impl Put {
         for (key, value) in pairs(&self.csv, "--csv")? {
             read.set(&key, &value)?;
         }
-        for (column, dtype) in pairs(&self.dtypes, "--dtypes")? {
-            read.dtype(&column, &dtype)?;
+        for types in &self.dtypes {
+            read.set_dtypes(types)?;
         }
         if !self.columns.is_empty() {
             read.set("usecols", &self.columns.join(","))?;
