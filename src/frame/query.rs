@@ -110,6 +110,29 @@ impl Query {
         self.sort.iter_mut().for_each(|sort| change(&mut sort.column));
     }
 
+    /// Whether rows are grouped or aggregated.
+    pub fn is_grouped(&self) -> bool {
+        !self.group_by.is_empty() || !self.aggregates.is_empty()
+    }
+
+    /// Adds the columns of the table that the query names to `names`; those of a grouped
+    /// answer are not among them.
+    pub fn named(&self, names: &mut BTreeSet<String>) {
+        if let Some(filter) = &self.filter {
+            filter.columns(names);
+        }
+        names.extend(self.group_by.iter().cloned());
+        names.extend(self.aggregates.iter().map(|aggregate| aggregate.column.clone()));
+        if !self.is_grouped() {
+            names.extend(self.sort.iter().map(|sort| sort.column.clone()));
+            match &self.columns {
+                Columns::All => {}
+                Columns::Only(columns) | Columns::Except(columns) => names.extend(columns.iter().cloned()),
+                Columns::Range(from, to) => names.extend(from.iter().chain(to).cloned()),
+            }
+        }
+    }
+
     /// The columns that must be read of an object with these columns.
     pub fn required(&self, all: &[String]) -> BTreeSet<String> {
         let mut needed = BTreeSet::new();

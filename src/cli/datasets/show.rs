@@ -48,11 +48,7 @@ impl Show {
                 let values: Vec<_> = values.iter().map(crate::store::bson_to_value).collect();
                 return session.output.value(&serde_json::Value::Array(values));
             }
-            file @ Stored::File(_) => {
-                file.table(&self.name)?;
-                return Ok(());
-            }
-            array @ Stored::Array(_) => frame::run(array.table(&self.name)?, &query)?,
+            other => frame::run(other.table(&self.name)?, &query)?,
         };
         let total = if query.filter.is_none() && query.limit.is_none() && query.skip == 0 {
             let metadata = om.datasets.metadata(&self.name)?;

@@ -12,7 +12,7 @@ use crate::storage::{Metadata, Scan, Storage};
 use crate::store::object::{Object, Stored};
 use bson::{Bson, Document, doc};
 use polars::prelude::{
-    Column, DataFrame, DataType, Expr, IntoColumn, NamedFrom, Series, TimeUnit, col,
+    Column, DataFrame, DataType, Expr, IntoColumn, LazyFrame, NamedFrom, Series, TimeUnit,
 };
 
 const FRAME: &str = "pandas.dfrows";
@@ -76,10 +76,10 @@ impl Backend for Frames {
     fn get(&self, storage: &dyn Storage, metadata: &Metadata, query: &Query) -> Result<Stored> {
         let object = metadata.key.to_string();
         let layout = Layout::read(metadata)?;
-        let asked = layout.to_stored(query);
+        let asked = layout.to_stored(query).map_err(|error| error.on(&object))?;
         let Scan { frame, rest } = storage.scan(metadata, &asked)?;
         let frame = frame::run(frame, &rest).map_err(|error| error.on(object))?;
-        Ok(Stored::Table(layout.to_original(frame, &asked)?))
+        Ok(Stored::Table(layout.to_original(frame)?))
     }
 
     fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {
@@ -247,7 +247,10 @@ impl Layout {
     }
 
     /// The query over stored names; users may name a column either way.
-    fn to_stored(&self, query: &Query) -> Query {
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for a column that the object does not have.
+    fn to_stored(&self, query: &Query) -> Result<Query> {
         let mut query = query.clone();
         query.rename(|name| {
             self.columns
@@ -261,20 +264,30 @@ impl Layout {
                         .map(|(_, stored)| stored.clone())
                 })
         });
-        if query.columns == Columns::All && query.group_by.is_empty() && query.aggregates.is_empty() {
-            let index = self.index.iter().map(|(_, stored)| stored.clone());
-            let data = self.columns.iter().map(|(_, stored)| stored.clone());
-            query.columns = Columns::Only(index.chain(data).collect());
+        let index = self.index.iter().map(|(_, stored)| stored.clone());
+        let data = self.columns.iter().map(|(_, stored)| stored.clone());
+        let all: Vec<String> = index.chain(data).collect();
+        let mut named = std::collections::BTreeSet::new();
+        query.named(&mut named);
+        for name in &named {
+            // A dot descends into a nested column.
+            let outer = name.split('.').next().unwrap_or(name);
+            let known = |name| all.iter().any(|column| column == name) || name == ROW_ID || name == RANGE_INDEX;
+            if !known(name.as_str()) && !known(outer) {
+                return Err(frame::unknown_column(
+                    name,
+                    self.columns.iter().map(|(original, _)| original.as_str()),
+                ));
+            }
         }
-        query
+        if !query.is_grouped() {
+            query.columns = Columns::Only(query.columns.resolve(&all));
+        }
+        Ok(query)
     }
 
     /// The answer with the names that users gave.
-    fn to_original(
-        &self,
-        mut frame: polars::prelude::LazyFrame,
-        asked: &Query,
-    ) -> Result<polars::prelude::LazyFrame> {
+    fn to_original(&self, mut frame: LazyFrame) -> Result<LazyFrame> {
         let renamed: Vec<(&str, &str)> = self
             .columns
             .iter()
@@ -293,11 +306,10 @@ impl Layout {
         let names: Vec<Expr> = schema
             .iter_names()
             .map(|name| match renamed.iter().find(|(stored, _)| stored == name) {
-                Some((_, original)) => col(name.clone()).alias(*original),
-                None => col(name.clone()),
+                Some((_, original)) => Expr::Column(name.clone()).alias(*original),
+                None => Expr::Column(name.clone()),
             })
             .collect();
-        let _ = asked;
         Ok(frame.select(names))
     }
 }
