@@ -1,5 +1,6 @@
 //! What the objects hold, in the database: rows and blobs in files, documents in a table.
 
+use super::crash;
 use super::database::Sql;
 use super::digest::Digests;
 use super::layout::Layout;
@@ -145,6 +146,7 @@ pub(super) fn is_used(connection: &Connection, file: &str) -> Result<bool> {
 
 /// Makes an empty content.
 pub(super) fn create(connection: &Connection, id: &str, kind: ContentKind) -> Result<()> {
+    crash::point();
     connection
         .prepare_cached("INSERT INTO contents (id, kind, count, bytes) VALUES (?1, ?2, 0, 0)")
         .sql("write to")?
@@ -216,6 +218,7 @@ fn insert_file(
     rows: u64,
     digests: &Digests,
 ) -> Result<()> {
+    crash::point();
     connection
         .prepare_cached(
             "INSERT INTO files (content, seq, file, rows, bytes, root, digests) VALUES (?1,
@@ -244,6 +247,7 @@ pub(super) fn remove(connection: &Connection, id: &str) -> Result<Vec<String>> {
         .query_map([id], |row| row.get(0))
         .and_then(Iterator::collect)
         .sql("write to")?;
+    crash::point();
     connection
         .prepare_cached("DELETE FROM contents WHERE id = ?1")
         .sql("write to")?

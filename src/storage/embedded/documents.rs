@@ -2,6 +2,7 @@
 //! commit; read from one state of the database, each proved against its checksum.
 
 use super::contents::{ContentKind, grow};
+use super::crash;
 use super::database::{Database, Sql};
 use super::digest::sha256;
 use super::layout::Layout;
@@ -95,6 +96,7 @@ impl DocumentsWriter {
         let mut memory = Cursor::new(&self.memory);
         for number in 0..self.count {
             if number % 1024 == 0 {
+                crash::point();
                 progress.check()?;
             }
             let doc = match &mut spooled {

@@ -1,5 +1,6 @@
 //! Metadata in the database: one row an object, found by bucket, prefix and name.
 
+use super::crash;
 use super::database::Sql;
 use super::digest::sha256;
 use crate::error::{Context, Error, Result};
@@ -135,6 +136,7 @@ pub(super) fn save(
         .context(|| "the metadata cannot be stored")?;
     let checksum = sha256(&doc);
     let key = &metadata.key;
+    crash::point();
     connection
         .prepare_cached(
             "INSERT INTO objects (id, bucket, prefix, name, kind, content, doc, checksum)
@@ -170,6 +172,7 @@ pub(super) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
 
 /// Removes an object, which need not be readable; the content that it had, if it was there.
 pub(super) fn remove(connection: &Connection, key: &Key) -> Result<Option<Option<String>>> {
+    crash::point();
     connection
         .prepare_cached(
             "DELETE FROM objects WHERE bucket = ?1 AND prefix = ?2 AND name = ?3

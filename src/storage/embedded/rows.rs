@@ -153,7 +153,7 @@ impl RowsWriter {
                         for group in groups {
                             writer.write_batch(&group)?;
                         }
-                        Ok(writer)
+                        Ok(*writer)
                     })
                     .context(|| "cannot start a thread to write rows")?;
                 (sender, thread)
