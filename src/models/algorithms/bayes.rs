@@ -17,6 +17,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Normal distributions, one a class and column.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,10 +27,63 @@ struct Gaussian {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "StoredGaussian", try_from = "StoredGaussian")]
 struct GaussianState {
     model: GaussianNb<f64, usize>,
     width: usize,
     classes: usize,
+}
+
+/// The stored form: classes in order, which linfa's hash map does not keep.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StoredGaussian {
+    class_info: BTreeMap<usize, Moments>,
+    width: usize,
+    classes: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Moments {
+    class_count: usize,
+    prior: f64,
+    theta: Array1<f64>,
+    sigma: Array1<f64>,
+}
+
+impl From<GaussianState> for StoredGaussian {
+    fn from(fitted: GaussianState) -> Self {
+        /// What linfa serialises, of which only the map is wanted.
+        #[derive(Deserialize)]
+        struct Model {
+            class_info: BTreeMap<usize, Moments>,
+        }
+        let model = state::save(&fitted.model).and_then(|bytes| state::load::<Model>(&bytes));
+        StoredGaussian {
+            class_info: model.map(|model| model.class_info).unwrap_or_default(),
+            width: fitted.width,
+            classes: fitted.classes,
+        }
+    }
+}
+
+impl TryFrom<StoredGaussian> for GaussianState {
+    type Error = Error;
+
+    fn try_from(stored: StoredGaussian) -> Result<Self> {
+        let fits = stored.class_info.iter().all(|(class, moments)| {
+            *class < stored.classes
+                && moments.theta.len() == stored.width
+                && moments.sigma.len() == stored.width
+        });
+        if !fits || stored.class_info.is_empty() {
+            return Err(Error::corrupt("the stored moments do not fit together"));
+        }
+        Ok(GaussianState {
+            model: state::load(&state::save(&stored)?)?,
+            width: stored.width,
+            classes: stored.classes,
+        })
+    }
 }
 
 impl Gaussian {
@@ -88,10 +142,18 @@ impl Estimator for Gaussian {
 
     fn learned(&self) -> Value {
         match &self.state {
-            Some(state) => serde_json::to_value(&state.model)
-                .ok()
-                .and_then(|model| model.get("class_info").cloned())
-                .unwrap_or_default(),
+            Some(state) => {
+                let moments = StoredGaussian::from(state.clone()).class_info;
+                let of = |part: fn(&Moments) -> &Array1<f64>| -> Vec<Vec<f64>> {
+                    moments.values().map(|m| part(m).to_vec()).collect()
+                };
+                let counts: Vec<usize> = moments.values().map(|m| m.class_count).collect();
+                json!({
+                    "class_count": counts,
+                    "theta": of(|m| &m.theta),
+                    "var": of(|m| &m.sigma),
+                })
+            }
             None => Value::Null,
         }
     }
@@ -256,7 +318,7 @@ impl Estimator for Counting {
     fn learned(&self) -> Value {
         match &self.state {
             Some(counts) => json!({
-                "class_count": counts.rows,
+                "class_count": counts.rows.to_vec(),
                 "feature_log_prob": input::lists(&self.log_shares(counts)),
             }),
             None => Value::Null,

@@ -52,7 +52,7 @@ impl Optics {
             .into_par_iter()
             .map(|row| {
                 let near = index.nearest(row.as_slice().unwrap_or(&[]), self.min_samples);
-                let last = near.last().map_or(f64::INFINITY, |(_, distance)| *distance);
+                let last = near.last().map_or(f64::INFINITY, |near| rounded(near.1));
                 if last <= self.max_eps {
                     last
                 } else {
@@ -80,7 +80,8 @@ impl Optics {
             let here = here.as_slice().unwrap_or(&[]);
             for other in &left {
                 let there = table.row(*other);
-                let distance = self.metric.between(here, there.as_slice().unwrap_or(&[]));
+                let there = there.as_slice().unwrap_or(&[]);
+                let distance = rounded(self.metric.between(here, there));
                 let reach = distance.max(core);
                 if distance <= self.max_eps && reach < reachability[*other] {
                     reachability[*other] = reach;
@@ -108,6 +109,11 @@ impl Optics {
             state.labels[row] = if far && !dense { -1 } else { group };
         }
     }
+}
+
+/// Distances that differ in the last digit only must count as equal, as in scikit-learn.
+fn rounded(distance: f64) -> f64 {
+    (distance * 1e15).round() / 1e15
 }
 
 /// The reachability plot and what finding valleys in it needs.

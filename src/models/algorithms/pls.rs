@@ -1,16 +1,17 @@
-//! Partial least squares by linfa: directions of the table that explain the target, for
-//! regression, canonical analysis and canonical correlation.
+//! Partial least squares: directions of the table that explain the target, for
+//! regression, canonical analysis and canonical correlation (Wegelin 2000).
+//!
+//! Own code: linfa's canonical correlation takes rounding errors of what is left for
+//! directions, and its iterations end at a tolerance. Here each pair of directions is
+//! the first singular pair of the cross products, exactly.
 
+use super::linear::{Eigen, eigen};
 use super::pca::Components;
 use super::{input, param};
 use crate::error::{Error, Result};
 use crate::models::estimator::{Estimator, Role, Target};
 use crate::models::registry::{Entry, Param};
 use crate::models::{Params, matrix, state};
-use linfa::ParamGuard;
-use linfa::dataset::DatasetBase;
-use linfa::traits::Fit;
-use linfa_pls::{PlsCanonical, PlsCca, PlsError, PlsRegression};
 use ndarray::{Array1, Array2, Axis};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,6 @@ struct Pls {
     kind: Kind,
     n_components: usize,
     scale: bool,
-    max_iter: usize,
-    tol: f64,
     state: Option<State>,
 }
 
@@ -33,7 +32,6 @@ enum Kind {
     Cca,
 }
 
-/// What linfa found, in arrays of our own: its CCA has not been seen to store exactly.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
     mean: Array1<f64>,
@@ -45,28 +43,114 @@ struct State {
     coefficients: Array2<f64>,
 }
 
-/// Runs one of linfa's three, which share no trait.
-macro_rules! run {
-    ($kind:ident, $pls:expr, $data:expr) => {
-        $kind::params($pls.n_components)
-            .scale($pls.scale)
-            .max_iterations($pls.max_iter)
-            .tolerance($pls.tol)
-            .check()
-            .and_then(|params| params.fit($data))
-            .map(|model| (model.rotations().0.clone(), model.coefficients().clone()))
-            .map_err(explain)
-    };
+/// A table around its mean, the mean, and the deviations that it is scaled by.
+struct Scaled {
+    table: Array2<f64>,
+    mean: Array1<f64>,
+    deviation: Array1<f64>,
 }
 
-fn explain(error: PlsError) -> Error {
-    let hint = match &error {
-        PlsError::PowerMethodNotConvergedError(_) => "raise max_iter or tol",
-        _ => "lower n_components: what is left of the table or the target is constant",
-    };
-    Error::failed("partial least squares failed")
-        .hint(hint)
-        .because(error)
+impl Scaled {
+    fn new(table: &Array2<f64>, scale: bool) -> Self {
+        let mean = table.mean_axis(Axis(0)).unwrap_or_default();
+        let deviation = if scale {
+            let deviation = table.std_axis(Axis(0), 1.0);
+            deviation.mapv(|v| if v == 0.0 { 1.0 } else { v })
+        } else {
+            Array1::ones(table.ncols())
+        };
+        Scaled {
+            table: (table - &mean) / &deviation,
+            mean,
+            deviation,
+        }
+    }
+}
+
+/// The matrix that makes a table's columns uncorrelated with length 1, leaving out
+/// directions with squares below `least`.
+fn decorrelating(table: &Array2<f64>, least: f64) -> Result<Array2<f64>> {
+    let Eigen { values, vectors } = eigen(table.t().dot(table))?;
+    let roots = values.mapv(|v| if v > least { 1.0 / v.sqrt() } else { 0.0 });
+    Ok((&vectors.t() * &roots).dot(&vectors))
+}
+
+/// Directions of `x` and `y` whose scores go together most.
+struct Pair {
+    x: Array1<f64>,
+    y: Array1<f64>,
+}
+
+impl Pair {
+    /// By covariance, or by correlation if `least` squares of each are given.
+    fn new(x: &Array2<f64>, y: &Array2<f64>, least: Option<(f64, f64)>) -> Result<Option<Self>> {
+        let mut cross = x.t().dot(y);
+        let mut undo = None;
+        if let Some((least_x, least_y)) = least {
+            let (left, right) = (decorrelating(x, least_x)?, decorrelating(y, least_y)?);
+            cross = left.dot(&cross).dot(&right);
+            undo = Some((left, right));
+        }
+        let first = eigen(cross.t().dot(&cross))?;
+        let mut y = first.vectors.row(0).to_owned();
+        let mut x = cross.dot(&y);
+        if let Some((left, right)) = undo {
+            x = left.dot(&x);
+            y = right.dot(&y);
+        }
+        let (length_x, length_y) = (x.dot(&x).sqrt(), y.dot(&y).sqrt());
+        if length_x <= 1e-300 || length_y <= 1e-300 {
+            return Ok(None);
+        }
+        // The largest weight is positive, as in scikit-learn.
+        let largest = x
+            .iter()
+            .fold(0.0_f64, |m, v| if v.abs() > m.abs() { *v } else { m });
+        let sign = largest.signum();
+        Ok(Some(Pair {
+            x: x * (sign / length_x),
+            y: y * (sign / length_y),
+        }))
+    }
+}
+
+/// Takes out of a table what lies along `scores`; the loadings.
+fn deflate(table: &mut Array2<f64>, scores: &Array1<f64>) -> Array1<f64> {
+    let loadings = scores.dot(table) / scores.dot(scores);
+    for (mut row, score) in table.rows_mut().into_iter().zip(scores) {
+        row.scaled_add(-score, &loadings);
+    }
+    loadings
+}
+
+/// Solves `a`·z = `b` by elimination with row exchanges; none if `a` is singular.
+fn solve(mut a: Array2<f64>, mut b: Array2<f64>) -> Option<Array2<f64>> {
+    let n = a.nrows();
+    for k in 0..n {
+        let pivot = (k..n).max_by(|i, j| a[[*i, k]].abs().total_cmp(&a[[*j, k]].abs()))?;
+        if a[[pivot, k]] == 0.0 {
+            return None;
+        }
+        for matrix in [&mut a, &mut b] {
+            for column in 0..matrix.ncols() {
+                matrix.swap([k, column], [pivot, column]);
+            }
+        }
+        for i in (0..n).filter(|i| *i != k) {
+            let factor = a[[i, k]] / a[[k, k]];
+            for matrix in [&mut a, &mut b] {
+                for column in 0..matrix.ncols() {
+                    let above = matrix[[k, column]];
+                    matrix[[i, column]] -= factor * above;
+                }
+            }
+        }
+    }
+    for k in 0..n {
+        let pivot = a[[k, k]];
+        b.row_mut(k).mapv_inplace(|v| v / pivot);
+    }
+    Some(b)
 }
 
 impl Pls {
@@ -79,27 +163,19 @@ impl Pls {
         })
     }
 
-    /// Refuses what linfa would divide by zero for.
-    fn check(&self, table: &Array2<f64>, target: &Array2<f64>) -> Result<()> {
-        let (rows, width) = table.dim();
-        input::at_least(rows, 2, "a variance")?;
-        let constant = |values: &Array2<f64>| {
-            let mut columns = values.columns().into_iter();
-            columns.any(|column| column.iter().all(|v| Some(v) == column.first()))
+    /// Refuses more components than the table and the target have.
+    fn check(&self, x: &Array2<f64>, y: &Array2<f64>) -> Result<()> {
+        let rank = |table: &Array2<f64>| {
+            let (rows, width) = table.dim();
+            Ok::<_, Error>(Components::new(table, rows.min(width), true)?.rank())
         };
-        if constant(target) {
-            return Err(Error::invalid("a target column is constant"));
+        let of_target = rank(y)?;
+        if of_target == 0 {
+            return Err(Error::invalid("the target is constant"));
         }
-        let deviation = deviation(table);
-        let scaled = if self.scale {
-            table / &deviation
-        } else {
-            table.clone()
-        };
-        let rank = Components::new(&scaled, rows.min(width), true)?.rank();
         let most = match self.kind {
-            Kind::Regression => rank,
-            Kind::Canonical | Kind::Cca => rank.min(target.ncols()),
+            Kind::Regression => rank(x)?,
+            Kind::Canonical | Kind::Cca => rank(x)?.min(of_target),
         };
         if self.n_components > most {
             return Err(Error::invalid(format!(
@@ -107,57 +183,76 @@ impl Pls {
                 self.n_components
             )));
         }
-        if self.kind == Kind::Cca {
-            let rank = Components::new(target, rows.min(target.ncols()), true)?.rank();
-            if rank < target.ncols() {
-                return Err(Error::invalid("the target's columns depend on each other"));
-            }
-        }
         Ok(())
     }
-}
 
-/// Sample standard deviations, 1 for constant columns.
-fn deviation(table: &Array2<f64>) -> Array1<f64> {
-    let deviation = table.std_axis(Axis(0), 1.0);
-    deviation.mapv(|v| if v == 0.0 { 1.0 } else { v })
+    fn learn(&self, x: Scaled, y: Scaled) -> Result<State> {
+        let (mut left_x, mut left_y) = (x.table, y.table);
+        let squares = |table: &Array2<f64>| table.iter().map(|v| v * v).sum::<f64>();
+        let (zero_x, zero_y) = (1e-13 * squares(&left_x), 1e-13 * squares(&left_y));
+        let least = (self.kind == Kind::Cca).then_some((zero_x, zero_y));
+        let (mut weights, mut loadings, mut target_loadings) = (vec![], vec![], vec![]);
+        for component in 0..self.n_components {
+            let pair = match squares(&left_y) > zero_y {
+                true => Pair::new(&left_x, &left_y, least)?,
+                false => None,
+            };
+            let Some(pair) = pair else {
+                return Err(Error::invalid(format!(
+                    "{component} components explain the target already"
+                ))
+                .hint("lower n_components"));
+            };
+            let scores = left_x.dot(&pair.x);
+            let target_scores = left_y.dot(&pair.y);
+            loadings.push(deflate(&mut left_x, &scores));
+            target_loadings.push(match self.kind {
+                Kind::Regression => deflate(&mut left_y, &scores),
+                Kind::Canonical | Kind::Cca => deflate(&mut left_y, &target_scores),
+            });
+            weights.push(pair.x);
+        }
+        let columns = |vectors: &[Array1<f64>], length: usize| {
+            Array2::from_shape_fn((length, vectors.len()), |(i, k)| vectors[k][i])
+        };
+        let weights = columns(&weights, x.mean.len());
+        let loadings = columns(&loadings, x.mean.len());
+        let target_loadings = columns(&target_loadings, y.mean.len());
+        // Rotations give the scores of the table itself, not of what was left of it.
+        let rotations = solve(
+            loadings.t().dot(&weights).reversed_axes(),
+            weights.t().to_owned(),
+        );
+        let rotations = rotations
+            .filter(|rotations| rotations.iter().all(|v| v.is_finite()))
+            .ok_or_else(|| {
+                Error::failed("the directions depend on each other").hint("lower n_components")
+            })?
+            .reversed_axes()
+            .as_standard_layout()
+            .to_owned();
+        let coefficients = rotations.dot(&target_loadings.t()) * &y.deviation;
+        Ok(State {
+            mean: x.mean,
+            deviation: x.deviation,
+            target_mean: y.mean,
+            rotations,
+            coefficients,
+        })
+    }
 }
 
 impl Estimator for Pls {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
         let table = input::table(x)?;
         let target = input::values(y, table.nrows())?.to_owned();
-        self.check(&table, &target)?;
-        let mean = table.mean_axis(Axis(0)).unwrap_or_default();
-        let target_mean = target.mean_axis(Axis(0)).unwrap_or_default();
-        let deviation = if self.scale {
-            deviation(&table)
-        } else {
-            Array1::ones(table.ncols())
-        };
-        let data = DatasetBase::new(table, target);
-        let (rotations, coefficients) = match self.kind {
-            Kind::Regression => run!(PlsRegression, self, &data),
-            Kind::Canonical => run!(PlsCanonical, self, &data),
-            Kind::Cca => run!(PlsCca, self, &data),
-        }?;
-        if coefficients
-            .iter()
-            .chain(&rotations)
-            .any(|v| !v.is_finite())
-        {
-            return Err(
-                Error::failed("partial least squares found no finite coefficients")
-                    .hint("lower n_components"),
-            );
-        }
-        self.state = Some(State {
-            mean,
-            deviation,
-            target_mean,
-            rotations,
-            coefficients,
-        });
+        input::at_least(table.nrows(), 2, "a variance")?;
+        let (x, y) = (
+            Scaled::new(&table, self.scale),
+            Scaled::new(&target, self.scale),
+        );
+        self.check(&x.table, &y.table)?;
+        self.state = Some(self.learn(x, y)?);
         Ok(())
     }
 
@@ -198,8 +293,6 @@ fn make(params: &Params, kind: Kind) -> Result<Box<dyn Estimator>> {
         kind,
         n_components: params.count("n_components", 2)?,
         scale: params.bool("scale", true)?,
-        max_iter: params.count("max_iter", 500)?.max(2),
-        tol: params.positive("tol", 1e-6)?,
         state: None,
     }))
 }
@@ -207,8 +300,6 @@ fn make(params: &Params, kind: Kind) -> Result<Box<dyn Estimator>> {
 const PARAMS: &[Param] = &[
     param("n_components", "2", "number of directions"),
     param("scale", "true", "scale columns and targets to variance 1"),
-    param("max_iter", "500", "most iterations for a direction"),
-    param("tol", "1e-6", "stop when a direction turns less"),
 ];
 const ACTIONS: &[&str] = &["predict", "transform", "fit_transform", "score"];
 
