@@ -21,7 +21,6 @@ _om() {
     [[ $typed == [=:] ]] && typed=''
     local prefix=${words[-1]%"$typed"} reply=()
     COMPREPLY=()
-    # Options are never completed to values with = or : in front.
     while IFS= read -r word; do
         word=${word%%$'\t'*}
         reply+=("${word#"$prefix"}")
