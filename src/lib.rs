@@ -6,7 +6,11 @@ pub mod config;
 pub mod error;
 pub mod frame;
 pub mod models;
+mod omega;
 pub mod progress;
+pub mod runtime;
 pub mod storage;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
+pub use omega::{Models, Omega};

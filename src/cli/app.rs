@@ -2,8 +2,13 @@
 
 use super::completion;
 use super::config::ConfigArgs;
+use super::datasets::Datasets;
 use super::help::HelpArgs;
+use super::models::Models;
+use super::objects::Objects;
 use super::output::{Color, Format, Wishes};
+use super::runtime::Runtime;
+use super::store::StoreCommand;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -129,6 +134,27 @@ pub struct Regexp {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tables, arrays, documents and files
+    #[command(subcommand)]
+    Datasets(Datasets),
+    /// Make and look at models
+    #[command(subcommand)]
+    Models(Models),
+    /// Notebooks that run as jobs
+    #[command(subcommand)]
+    Jobs(Objects),
+    /// Packages and programs
+    #[command(subcommand)]
+    Scripts(Objects),
+    /// Streams of messages
+    #[command(subcommand)]
+    Streams(Objects),
+    /// Train models, predict, run tasks
+    #[command(subcommand)]
+    Runtime(Runtime),
+    /// Look after the place where objects live
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Show and change settings
     Config(ConfigArgs),
     /// Print a shell's completion script
@@ -144,7 +170,11 @@ Examples:
 }
 
 /// Headings of the root help, each with its commands in order.
-pub const GROUPS: &[(&str, &[&str])] = &[("Set-up", &["config", "completion", "help", "version"])];
+pub const GROUPS: &[(&str, &[&str])] = &[
+    ("Objects", &["datasets", "models", "jobs", "scripts", "streams"]),
+    ("Work", &["runtime"]),
+    ("Set-up", &["store", "config", "completion", "help", "version"]),
+];
 
 impl Global {
     /// What is asked for about output.

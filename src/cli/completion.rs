@@ -150,7 +150,7 @@ fn in_time(
 }
 
 /// The words of the command line that is being completed.
-fn words() -> Vec<String> {
+pub(super) fn words() -> Vec<String> {
     let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
     args.skip_while(|arg| arg != "--").skip(2).collect()
 }

@@ -4,13 +4,19 @@
 pub mod app;
 pub mod completion;
 mod config;
+mod datasets;
 mod errors;
 mod help;
 mod interrupt;
 mod logging;
+mod models;
+mod objects;
 pub mod output;
 pub mod progress;
+mod runtime;
 mod session;
+mod store;
+mod stored;
 
 pub use session::Session;
 
@@ -50,7 +56,7 @@ pub fn main() -> ExitCode {
         Ok(session) => session,
         Err((output, error)) => return ExitCode::from(errors::report(&output, &error)),
     };
-    match run(&cli.command, &session) {
+    match run(cli.command, &session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(errors::report(&session.output, &error)),
     }
@@ -62,11 +68,18 @@ pub fn version() -> String {
 }
 
 /// The table of commands.
-fn run(command: &Command, session: &Session) -> crate::Result<()> {
+fn run(command: Command, session: &Session) -> crate::Result<()> {
     match command {
-        Command::Config(args) => config::run(args, session),
-        Command::Completion(args) => completion::run(args, session),
-        Command::Help(args) => help::run(args, session),
+        Command::Datasets(command) => datasets::run(command, session),
+        Command::Models(command) => models::run(command, session),
+        Command::Jobs(command) => objects::run(command, "jobs", session),
+        Command::Scripts(command) => objects::run(command, "scripts", session),
+        Command::Streams(command) => objects::run(command, "streams", session),
+        Command::Runtime(command) => runtime::run(command, session),
+        Command::Store(command) => store::run(command, session),
+        Command::Config(args) => config::run(&args, session),
+        Command::Completion(args) => completion::run(&args, session),
+        Command::Help(args) => help::run(&args, session),
         Command::Version if session.output.is_structured() => session
             .output
             .value(&serde_json::json!({"name": "om", "version": env!("CARGO_PKG_VERSION")})),

@@ -1,8 +1,27 @@
 //! Tabular data: formats, filters, queries, types. Knows nothing of objects or where
 //! they live; the storages and the store are above.
 
+mod batches;
+mod columns;
+mod describe;
+pub mod dtype;
 pub mod filter;
+pub mod format;
+mod instant;
+pub mod json;
+pub mod npy;
+mod polars_error;
 mod query;
+mod query_text;
+mod run;
+#[cfg(test)]
+mod run_tests;
+mod sql;
+mod zone;
 
+pub use batches::{batches, sample};
+pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
+pub use run::{collect, run, schema, selected};
+pub use sql::{sql, sql_tables};

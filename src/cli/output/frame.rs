@@ -6,8 +6,8 @@ use super::fit::{GAP, Grid};
 use super::screen::Screen;
 use super::table::{Cell, Column, Table, value_text};
 use crate::error::{Context, Result};
-use polars::prelude::{AnyValue, Column as Series, DataFrame, DataType, TimeUnit};
-use serde_json::{Map, Number, Value};
+use crate::frame::json::value as json;
+use polars::prelude::{AnyValue, Column as Series, DataFrame};
 
 /// Rows that a preview shows; of longer frames both ends.
 const MOST_ROWS: usize = 40;
@@ -212,102 +212,6 @@ fn short(number: f64) -> String {
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => text,
-    }
-}
-
-/// A value as JSON: dates and times in ISO 8601 (those with a zone in UTC), durations in
-/// seconds, what JSON lacks (NaN, infinity) as null, bytes in hex.
-fn json(value: &AnyValue) -> Value {
-    match value {
-        AnyValue::Null => Value::Null,
-        AnyValue::Boolean(value) => (*value).into(),
-        AnyValue::String(text) => (*text).into(),
-        AnyValue::StringOwned(text) => text.as_str().into(),
-        AnyValue::Float32(number) => float(number.to_string(), f64::from(*number)),
-        AnyValue::Float64(number) => float(number.to_string(), *number),
-        AnyValue::Date(days) => date(*days).map_or(Value::Null, Value::String),
-        AnyValue::Datetime(ticks, unit, zone) => datetime(*ticks, *unit, zone.is_some()),
-        AnyValue::DatetimeOwned(ticks, unit, zone) => datetime(*ticks, *unit, zone.is_some()),
-        AnyValue::Duration(ticks, unit) => (*ticks as f64 / per_second(*unit) as f64).into(),
-        AnyValue::Time(nanoseconds) => time(*nanoseconds),
-        AnyValue::List(items) => items.iter().map(|item| json(&item)).collect(),
-        AnyValue::Binary(bytes) => hex(bytes),
-        AnyValue::BinaryOwned(bytes) => hex(bytes),
-        AnyValue::Struct(..) | AnyValue::StructOwned(..) => structure(value),
-        other => match other
-            .extract::<i64>()
-            .map(Number::from)
-            .or_else(|| other.extract::<u64>().map(Number::from))
-        {
-            Some(number) if other.dtype().is_integer() => Value::Number(number),
-            _ => match other.get_str() {
-                Some(text) => text.into(),
-                None => other.to_string().into(),
-            },
-        },
-    }
-}
-
-/// The shortest digits that read back as the same value of its own width.
-fn float(exact: String, number: f64) -> Value {
-    let shortest = exact.parse().unwrap_or(number);
-    Number::from_f64(shortest).map_or(Value::Null, Value::Number)
-}
-
-fn structure(value: &AnyValue) -> Value {
-    let DataType::Struct(fields) = value.dtype() else {
-        return Value::Null;
-    };
-    let mut values = Vec::new();
-    value._materialize_struct_av(&mut values);
-    let names = fields.iter().map(|field| field.name().to_string());
-    Value::Object(names.zip(values.iter().map(json)).collect::<Map<_, _>>())
-}
-
-fn hex(bytes: &[u8]) -> Value {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
-        .into()
-}
-
-fn date(days: i32) -> Option<String> {
-    let seconds = i64::from(days) * 86_400;
-    Some(
-        chrono::DateTime::from_timestamp(seconds, 0)?
-            .date_naive()
-            .to_string(),
-    )
-}
-
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Nanoseconds => 1_000_000_000,
-        TimeUnit::Microseconds => 1_000_000,
-        TimeUnit::Milliseconds => 1_000,
-    }
-}
-
-fn datetime(ticks: i64, unit: TimeUnit, utc: bool) -> Value {
-    let per_second = per_second(unit);
-    let nanoseconds = ticks.rem_euclid(per_second) * (1_000_000_000 / per_second);
-    let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
-    match chrono::DateTime::from_timestamp(ticks.div_euclid(per_second), nanoseconds) {
-        Some(time) => {
-            let zone = if utc { "Z" } else { "" };
-            Value::String(time.format("%Y-%m-%dT%H:%M:%S%.f").to_string() + zone)
-        }
-        None => Value::Null,
-    }
-}
-
-fn time(nanoseconds: i64) -> Value {
-    let seconds = u32::try_from(nanoseconds / 1_000_000_000).unwrap_or(u32::MAX);
-    let fraction = u32::try_from(nanoseconds % 1_000_000_000).unwrap_or(u32::MAX);
-    match chrono::NaiveTime::from_num_seconds_from_midnight_opt(seconds, fraction) {
-        Some(time) => Value::String(time.format("%H:%M:%S%.f").to_string()),
-        None => Value::Null,
     }
 }
 

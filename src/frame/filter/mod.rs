@@ -1,6 +1,16 @@
 //! Which rows. One tree, read from omega|ml's keywords (`qty__gte=5`) or from an
 //! expression (`qty >= 5 and region in ("EU", "US")`), run by Polars or by a storage.
 
+mod display;
+mod expression;
+mod keyword;
+mod lexer;
+mod literal;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Result;
 use std::collections::BTreeSet;
 
 /// A condition on rows. Comparisons with null are not true, as in SQL.
@@ -95,6 +105,45 @@ pub enum ValueType {
 }
 
 impl Filter {
+    /// Calls `visit` on the name of every column that the filter reads.
+    pub fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        match self {
+            Filter::And(all) | Filter::Or(all) => {
+                all.iter_mut().for_each(|filter| filter.visit_columns(visit));
+            }
+            Filter::Not(inner) => inner.visit_columns(visit),
+            Filter::Test(test) => visit(&mut test.column),
+        }
+    }
+
+    /// Reads a filter: omega|ml's `key=value` (`qty__gte=5`), or an expression
+    /// (`qty >= 5 and region in ("EU", "US")`).
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] that says where and what was expected.
+    pub fn parse(text: &str) -> Result<Filter> {
+        let Some((key, value)) = keyword_parts(text) else {
+            return expression::parse(text);
+        };
+        if key.contains("__") {
+            return Filter::from_keyword(key, keyword::literal(value));
+        }
+        // `qty=5` means the same in both; `name=war and peace` is a keyword only.
+        match expression::parse(text) {
+            Ok(filter) => Ok(filter),
+            Err(error) if looks_like_expression(value) => Err(error),
+            Err(_) => Filter::from_keyword(key, keyword::literal(value)),
+        }
+    }
+
+    /// The opposite; a double negation is undone.
+    pub fn negated(self) -> Filter {
+        match self {
+            Filter::Not(inner) => *inner,
+            filter => Filter::Not(Box::new(filter)),
+        }
+    }
+
     /// Adds the columns that the filter reads to `names`.
     pub fn columns(&self, names: &mut BTreeSet<String>) {
         match self {
@@ -107,4 +156,22 @@ impl Filter {
             }
         }
     }
+}
+
+/// Key and value of `key=value`, where nothing but one `=` stands directly after the key.
+fn keyword_parts(text: &str) -> Option<(&str, &str)> {
+    let (key, value) = text.trim().split_once('=')?;
+    let plain = !key.is_empty()
+        && !value.starts_with(['=', '~'])
+        && !key.contains(|c: char| c.is_whitespace() || "<>!~()'\"`,&|".contains(c));
+    plain.then_some((key, value))
+}
+
+/// Whether text after `key=` goes on as an expression rather than being a bare value.
+fn looks_like_expression(value: &str) -> bool {
+    let lower = value.to_lowercase();
+    let joined = [" and ", " or ", "&&", "||"]
+        .iter()
+        .any(|word| lower.contains(word));
+    joined && value.contains(['=', '<', '>', '"', '\'', '~'])
 }
