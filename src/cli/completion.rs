@@ -6,9 +6,9 @@ use super::Session;
 use crate::config::{Config, Environment, Locations, Options, Profiles, variables};
 use crate::error::Result;
 use clap::{Args, ValueEnum};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
-use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Shells, Zsh};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -18,8 +18,6 @@ pub const VARIABLE: &str = "OM_COMPLETE";
 
 /// A lister that takes longer is left behind: who presses Tab does not wait.
 pub const BUDGET: Duration = Duration::from_millis(40);
-
-const SHELLS: Shells<'static> = Shells(&[&Bash, &Zsh, &Fish]);
 
 /// Lists names for completion: of a store, or of the columns of an object in it.
 pub type Lister = fn(&Config, &str) -> Result<Vec<String>>;
@@ -178,16 +176,59 @@ fn options(words: &[String]) -> Options {
     options
 }
 
-/// Answers a shell. Whatever goes wrong, there is nothing to complete.
+/// Answers a shell: `om -- om WORD… CURRENT` with [`VARIABLE`] set is answered by one
+/// candidate a line, with a tab and an explanation behind it if there is one. Whatever
+/// goes wrong, there is nothing to complete.
 pub(super) fn answer(args: Vec<OsString>) -> ExitCode {
+    let words: Vec<OsString> = args
+        .into_iter()
+        .skip_while(|arg| arg != "--")
+        .skip(1)
+        .collect();
+    let Some(last) = words.len().checked_sub(1) else {
+        return ExitCode::SUCCESS;
+    };
     let directory = std::env::current_dir().ok();
-    let engine = CompleteEnv::with_factory(super::app::command)
-        .var(VARIABLE)
-        .bin("om")
-        .completer("om")
-        .shells(SHELLS);
-    let _ = engine.try_complete(args, directory.as_deref());
+    let candidates = complete(
+        &mut super::app::command(),
+        words,
+        last,
+        directory.as_deref(),
+    );
+    let lines = lines(candidates.unwrap_or_default());
+    let _ = std::io::stdout().write_all(lines.as_bytes());
     ExitCode::SUCCESS
+}
+
+/// Options are offered only where nothing else is, or to who typed a dash.
+fn lines(candidates: Vec<CompletionCandidate>) -> String {
+    let texts: Vec<(String, String)> = candidates
+        .iter()
+        .filter_map(|candidate| {
+            let value = candidate.get_value().to_str()?.to_owned();
+            let about = candidate
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            Some((value, about.lines().next().unwrap_or_default().to_owned()))
+        })
+        .filter(|(value, _)| !value.chars().any(char::is_control))
+        .collect();
+    let is_option = |value: &str| value.starts_with('-') && value != "-";
+    let values = texts.iter().any(|(value, _)| !is_option(value));
+    let mut lines = String::new();
+    for (value, about) in texts
+        .iter()
+        .filter(|(value, _)| !values || !is_option(value))
+    {
+        lines.push_str(value);
+        if !about.is_empty() {
+            lines.push('\t');
+            lines.push_str(&about.replace('\t', " "));
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// Shells that can complete.
@@ -203,19 +244,12 @@ pub enum Shell {
 
 impl Shell {
     /// The script that makes the shell ask `om`.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Failed`], which does not happen: it is written to memory.
-    pub fn script(self) -> Result<String> {
-        let shell: &dyn EnvCompleter = match self {
-            Shell::Bash => &Bash,
-            Shell::Zsh => &Zsh,
-            Shell::Fish => &Fish,
-        };
-        let mut script = Vec::new();
-        let written = shell.write_registration(VARIABLE, "om", "om", "om", &mut script);
-        crate::error::Context::context(written, || "cannot write the completion script")?;
-        Ok(String::from_utf8_lossy(&script).trim_start().to_owned())
+    pub fn script(self) -> &'static str {
+        match self {
+            Shell::Bash => include_str!("shells/om.bash"),
+            Shell::Zsh => include_str!("shells/_om"),
+            Shell::Fish => include_str!("shells/om.fish"),
+        }
     }
 }
 
@@ -234,7 +268,7 @@ pub struct CompletionArgs {
 }
 
 pub(super) fn run(args: &CompletionArgs, session: &Session) -> Result<()> {
-    session.output.text(&args.shell.script()?)
+    session.output.text(args.shell.script())
 }
 
 #[cfg(test)]

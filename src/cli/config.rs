@@ -232,9 +232,10 @@ fn set(session: &Session, name: &str, value: &str) -> Result<()> {
     }
     match variables::find(name) {
         Some(variable) if !variable.group.is_setting() => {
-            return Err(Error::usage(format!(
-                "{name} is a variable of the environment only"
-            )));
+            return Err(
+                Error::usage(format!("{name} is a variable of the environment only"))
+                    .hint("see: om help environment"),
+            );
         }
         None => session
             .output
