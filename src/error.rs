@@ -221,9 +221,7 @@ pub trait Context<T> {
 
 impl<T, E: IntoError> Context<T> for std::result::Result<T, E> {
     fn context<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T> {
-        self.map_err(|error| {
-            Error::new(error.error_kind(), message()).because(error)
-        })
+        self.map_err(|error| Error::new(error.error_kind(), message()).because(error))
     }
 }
 
@@ -237,6 +235,13 @@ pub trait IntoError: Into<Box<dyn StdError + Send + Sync>> {
 
 impl IntoError for std::io::Error {
     fn error_kind(&self) -> ErrorKind {
+        // A reader of ours that had to fail through `std::io::Read`.
+        if let Some(error) = self
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>())
+        {
+            return error.kind();
+        }
         match self.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             std::io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,

@@ -1,10 +1,16 @@
 //! omega|ml as a library: data sets, models, jobs and scripts under names, in a
 //! directory, in MongoDB or behind a REST API.
 
+pub mod cli;
+pub mod config;
 pub mod error;
 pub mod frame;
 pub mod models;
+mod omega;
 pub mod progress;
+pub mod runtime;
 pub mod storage;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
+pub use omega::{Models, Omega};

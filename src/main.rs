@@ -1,2 +1,7 @@
-//! om
-fn main() {}
+//! `om`: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    omega::cli::main()
+}

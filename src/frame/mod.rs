@@ -1,6 +1,7 @@
 //! Tabular data: formats, filters, queries, types. Knows nothing of objects or where
 //! they live; the storages and the store are above.
 
+mod batches;
 mod columns;
 mod describe;
 pub mod dtype;
@@ -18,6 +19,7 @@ mod run_tests;
 mod sql;
 mod zone;
 
+pub use batches::{batches, sample};
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};

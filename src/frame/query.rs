@@ -89,6 +89,27 @@ impl Query {
         *self == Query::default()
     }
 
+    /// Renames columns wherever the query names them; `name` answers the new name, or
+    /// none to keep the old one.
+    pub fn rename(&mut self, name: impl Fn(&str) -> Option<String>) {
+        let change = |column: &mut String| {
+            if let Some(new) = name(column) {
+                *column = new;
+            }
+        };
+        if let Some(filter) = &mut self.filter {
+            filter.visit_columns(&mut |column| change(column));
+        }
+        match &mut self.columns {
+            Columns::All => {}
+            Columns::Only(names) | Columns::Except(names) => names.iter_mut().for_each(change),
+            Columns::Range(from, to) => from.iter_mut().chain(to).for_each(change),
+        }
+        self.group_by.iter_mut().for_each(change);
+        self.aggregates.iter_mut().for_each(|aggregate| change(&mut aggregate.column));
+        self.sort.iter_mut().for_each(|sort| change(&mut sort.column));
+    }
+
     /// The columns that must be read of an object with these columns.
     pub fn required(&self, all: &[String]) -> BTreeSet<String> {
         let mut needed = BTreeSet::new();

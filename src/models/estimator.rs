@@ -2,7 +2,7 @@
 //! fitted, its state; it serialises itself and knows nothing of stores or names.
 
 use crate::error::{Error, Result};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use polars::prelude::DataFrame;
 use std::fmt::Debug;
 
@@ -36,6 +36,46 @@ pub enum Target {
         /// Number of classes.
         count: usize,
     },
+}
+
+impl Target {
+    /// The numbers, rows × outputs; class indexes are refused.
+    pub fn values(&self) -> Result<ArrayView2<'_, f64>> {
+        match self {
+            Target::Values(values) => Ok(values.view()),
+            Target::Classes { .. } => Err(Error::failed("a numeric target is needed")),
+            Target::None => Err(needs_target()),
+        }
+    }
+
+    /// The numbers of a target with one column.
+    pub fn column(&self) -> Result<ArrayView1<'_, f64>> {
+        let values = self.values()?;
+        if values.ncols() != 1 {
+            return Err(Error::invalid(format!(
+                "this model learns one target column, not {}",
+                values.ncols()
+            )));
+        }
+        match self {
+            Target::Values(values) => Ok(values.column(0)),
+            _ => Err(needs_target()),
+        }
+    }
+
+    /// Class index of each row, and the number of classes.
+    pub fn classes(&self) -> Result<(&[usize], usize)> {
+        match self {
+            Target::Classes { index, count } => Ok((index, *count)),
+            Target::Values(_) => Err(Error::failed("a target of classes is needed")),
+            Target::None => Err(needs_target()),
+        }
+    }
+}
+
+fn needs_target() -> Error {
+    Error::usage("this model learns from a target and none was given")
+        .hint("name it after the table: om runtime model <name> fit <X> <Y>")
 }
 
 /// An algorithm. Tables come in as frames; numeric algorithms turn them into matrices
@@ -75,6 +115,12 @@ pub trait Estimator: Debug + Send + Sync {
     fn fit_transform(&mut self, x: &DataFrame, y: &Target) -> Result<DataFrame> {
         self.fit(x, y)?;
         self.transform(x)
+    }
+
+    /// Whether it takes text columns and nulls as they are; a pipeline puts an imputer
+    /// and a one-hot encoder in front of those that do not.
+    fn takes_raw(&self) -> bool {
+        false
     }
 
     /// Parameters and state as MessagePack, read back by the registry's `load`.

@@ -69,21 +69,97 @@ mod tests {
     #[test]
     fn storage_names_are_those_of_the_specification() {
         let cases = [
-            ("omegaml", "data/", "sales", ".datastore", "774c6442fbb5a65efa342fcf03c68c24af31715d"),
-            ("mybucket", "data/", "sales", ".datastore", "0348fe3cb2e08ad7178c6f98847e509d781b71fd"),
-            ("omegaml", "data/", "raw/sales", ".datastore", "db8d802c2852ab229ad7e8ecc65e42ba3da53dda"),
-            ("omegaml", "data/", ".omega/logs", ".datastore", "396e91aa664ac4285e0c71318bd8a51f12f124c6"),
-            ("omegaml", "data/", "weights", "np", "0abe6f66cc1cac40c12557a64a151fe1c46854e3"),
-            ("omegaml", "data/", "inp", "np", "4503755fd875a1f7f5e837396991adf02050525d"),
-            ("omegaml", "data/", "notes.txt", "file", "8ec457136f0df3e076eaf70bef385e86357d0b61"),
-            ("omegaml", "data/", "sales", ".hdf", "92da7c879550cc4571f56661071b82402a52e391"),
-            ("omegaml", "models/", "mymodel", "omm", "dfb32e1f5f5b4faa2f2453de7b8d1d0f4afcdcc3"),
-            ("omegaml", "models/", "experiments/myexp", "omm", "1dbb9c57bbef89e44642e1a1bd7536c52eaa4197"),
-            ("omegaml", "scripts/", "hello", "pkg", "e25163015b221f052484a73a62a95099a13cde7a"),
-            ("omegaml", "jobs/", "mynb.ipynb", "omx", "c71e013aa0afdf9b873277b0a24a0ca47bf5300d"),
+            (
+                "omegaml",
+                "data/",
+                "sales",
+                ".datastore",
+                "774c6442fbb5a65efa342fcf03c68c24af31715d",
+            ),
+            (
+                "mybucket",
+                "data/",
+                "sales",
+                ".datastore",
+                "0348fe3cb2e08ad7178c6f98847e509d781b71fd",
+            ),
+            (
+                "omegaml",
+                "data/",
+                "raw/sales",
+                ".datastore",
+                "db8d802c2852ab229ad7e8ecc65e42ba3da53dda",
+            ),
+            (
+                "omegaml",
+                "data/",
+                ".omega/logs",
+                ".datastore",
+                "396e91aa664ac4285e0c71318bd8a51f12f124c6",
+            ),
+            (
+                "omegaml",
+                "data/",
+                "weights",
+                "np",
+                "0abe6f66cc1cac40c12557a64a151fe1c46854e3",
+            ),
+            (
+                "omegaml",
+                "data/",
+                "inp",
+                "np",
+                "4503755fd875a1f7f5e837396991adf02050525d",
+            ),
+            (
+                "omegaml",
+                "data/",
+                "notes.txt",
+                "file",
+                "8ec457136f0df3e076eaf70bef385e86357d0b61",
+            ),
+            (
+                "omegaml",
+                "data/",
+                "sales",
+                ".hdf",
+                "92da7c879550cc4571f56661071b82402a52e391",
+            ),
+            (
+                "omegaml",
+                "models/",
+                "mymodel",
+                "omm",
+                "dfb32e1f5f5b4faa2f2453de7b8d1d0f4afcdcc3",
+            ),
+            (
+                "omegaml",
+                "models/",
+                "experiments/myexp",
+                "omm",
+                "1dbb9c57bbef89e44642e1a1bd7536c52eaa4197",
+            ),
+            (
+                "omegaml",
+                "scripts/",
+                "hello",
+                "pkg",
+                "e25163015b221f052484a73a62a95099a13cde7a",
+            ),
+            (
+                "omegaml",
+                "jobs/",
+                "mynb.ipynb",
+                "omx",
+                "c71e013aa0afdf9b873277b0a24a0ca47bf5300d",
+            ),
         ];
         for (bucket, prefix, name, ext, expected) in cases {
-            assert_eq!(Key::new(bucket, prefix, name).storage_name(ext), expected, "{name}");
+            assert_eq!(
+                Key::new(bucket, prefix, name).storage_name(ext),
+                expected,
+                "{name}"
+            );
         }
     }
 }

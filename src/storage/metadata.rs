@@ -105,7 +105,9 @@ impl Metadata {
     /// [`crate::ErrorKind::Invalid`] when a field is missing or of another type.
     pub fn from_document(mut doc: Document) -> Result<Self> {
         fn bad(field: &str) -> Error {
-            Error::invalid(format!("the metadata field `{field}` is missing or malformed"))
+            Error::invalid(format!(
+                "the metadata field `{field}` is missing or malformed"
+            ))
         }
         fn text(doc: &mut Document, field: &str) -> Result<Option<String>> {
             match doc.remove(field) {

@@ -105,6 +105,17 @@ pub enum ValueType {
 }
 
 impl Filter {
+    /// Calls `visit` on the name of every column that the filter reads.
+    pub fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        match self {
+            Filter::And(all) | Filter::Or(all) => {
+                all.iter_mut().for_each(|filter| filter.visit_columns(visit));
+            }
+            Filter::Not(inner) => inner.visit_columns(visit),
+            Filter::Test(test) => visit(&mut test.column),
+        }
+    }
+
     /// Reads a filter: omega|ml's `key=value` (`qty__gte=5`), or an expression
     /// (`qty >= 5 and region in ("EU", "US")`).
     ///

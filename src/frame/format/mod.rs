@@ -7,9 +7,11 @@ mod input;
 mod kind;
 mod options;
 mod pipeline;
+mod several;
 
 pub use encoding::Encoding;
 pub use input::{Compression, Source};
+pub use several::open_all;
 pub use options::{BadLines, Dates, Header, Quoting, ReadOptions, WriteOptions};
 
 use crate::error::{Error, Result, nearest};

@@ -1,0 +1,37 @@
+//! `om models show`.
+
+use crate::cli::Session;
+use crate::error::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Show what a model is, what it was trained on and what it has learned.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  om models show iris-clf
+  om models show iris-clf -o json | jq .learned")]
+pub struct Show {
+    /// Name of the model
+    #[arg(add = crate::cli::stored::models())]
+    name: String,
+}
+
+impl Show {
+    /// Runs the command.
+    pub fn run(self, session: &Session) -> Result<()> {
+        let om = session.omega()?;
+        let metadata = om.models.metadata(&self.name)?;
+        let model = om.models.load(&self.name)?;
+        let mut shown = json!({ "name": metadata.name() });
+        if let (Value::Object(shown), Value::Object(summary)) = (&mut shown, model.summary()) {
+            shown.extend(summary);
+            if let Ok(dataset) = metadata.attributes.get_document("dataset") {
+                let dataset = serde_json::to_value(dataset).context(|| "cannot read the attributes")?;
+                shown.insert("trained_on".to_owned(), dataset);
+            }
+            shown.insert("learned".to_owned(), model.learned());
+        }
+        session.output.record(&shown)
+    }
+}

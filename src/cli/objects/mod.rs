@@ -1,0 +1,71 @@
+//! Commands that work on the objects of any store: one file each.
+
+mod copy;
+mod drop;
+mod list;
+mod metadata;
+mod rename;
+
+pub use copy::Copy;
+pub use drop::Drop;
+pub use list::List;
+pub use metadata::ShowMetadata;
+pub use rename::Rename;
+
+use crate::cli::Session;
+use crate::error::{Error, Result};
+use crate::omega::Omega;
+use crate::storage::Metadata;
+use crate::store::Store;
+use clap::Subcommand;
+
+/// What every store can do with its objects.
+#[derive(Debug, Subcommand)]
+pub enum Objects {
+    /// List objects
+    List(List),
+    /// The metadata document, as JSON
+    Metadata(ShowMetadata),
+    /// Delete objects
+    Drop(Drop),
+    /// Copy an object
+    Copy(Copy),
+    /// Give an object another name
+    Rename(Rename),
+}
+
+/// Runs a command on the store called `noun`.
+pub fn run(command: Objects, noun: &str, session: &Session) -> Result<()> {
+    match command {
+        Objects::List(command) => command.run(noun, session),
+        Objects::Metadata(command) => command.run(noun, session),
+        Objects::Drop(command) => command.run(noun, session),
+        Objects::Copy(command) => command.run(noun, session),
+        Objects::Rename(command) => command.run(noun, session),
+    }
+}
+
+/// The store that the command line calls `noun`.
+pub fn store<'a>(om: &'a Omega, noun: &str) -> Result<&'a Store> {
+    om.store(noun).ok_or_else(|| Error::usage(format!("there is no store `{noun}`")))
+}
+
+/// `key=value` texts of the option `flag`, split.
+pub fn pairs(texts: &[String], flag: &str) -> Result<Vec<(String, String)>> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Error::usage(format!("{flag} takes KEY=VALUE, not `{text}`"))),
+        })
+        .collect()
+}
+
+/// Says which object was written: omega|ml's line, or the document for programs.
+pub fn metadata_line(session: &Session, metadata: &Metadata) -> Result<()> {
+    if session.output.is_structured() {
+        session.output.value(&metadata.to_json())
+    } else {
+        session.output.line(metadata)
+    }
+}

@@ -1,0 +1,96 @@
+//! The store behind a command, and what completion may offer of it.
+
+use super::Session;
+use super::completion::{self, Lister};
+use crate::config::Config;
+use crate::error::Result;
+use crate::omega::Omega;
+use crate::progress::Progress;
+use crate::runtime::Action;
+use crate::storage::Metadata;
+use crate::store::{Listing, kinds};
+use clap_complete::engine::ArgValueCompleter;
+use std::sync::Arc;
+
+impl Session {
+    /// The objects of the bucket that was asked for.
+    ///
+    /// # Errors
+    /// What is wrong with the settings; that the profile cannot be used by this version.
+    pub fn omega(&self) -> Result<Omega> {
+        Omega::open(self.config()?, self.progress())
+    }
+
+    /// Progress as the library wants it.
+    pub fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(self.progress.clone())
+    }
+}
+
+fn names(config: &Config, noun: &str, start: &str) -> Result<Vec<String>> {
+    let om = Omega::open(config, Arc::new(crate::progress::Silent))?;
+    let Some(store) = om.store(noun) else {
+        return Ok(Vec::new());
+    };
+    let found = store.list(&Listing {
+        hidden: start.starts_with('.'),
+        temporary: start.starts_with('_'),
+        ..Listing::default()
+    })?;
+    Ok(found.into_iter().map(|metadata| metadata.key.name).collect())
+}
+
+const DATASETS: Lister = |config, start| names(config, "datasets", start);
+const MODELS: Lister = |config, start| names(config, "models", start);
+const COLUMNS: Lister = |config, name| {
+    let om = Omega::open(config, Arc::new(crate::progress::Silent))?;
+    let metadata: Metadata = om.datasets.metadata(name)?;
+    Ok(om.datasets.columns(&metadata).into_iter().map(|(name, _)| name).collect())
+};
+
+/// Names of data sets, and their columns within `[…]`.
+pub fn datasets() -> ArgValueCompleter {
+    completion::frames(DATASETS, COLUMNS)
+}
+
+/// Names of models.
+pub fn models() -> ArgValueCompleter {
+    completion::objects(MODELS)
+}
+
+/// Names in the store that the command line is about.
+pub fn objects() -> ArgValueCompleter {
+    const HERE: Lister = |config, start| {
+        let noun = completion::words()
+            .into_iter()
+            .find(|word| crate::store::PREFIXES.iter().any(|(noun, _)| noun == word));
+        names(config, noun.as_deref().unwrap_or("datasets"), start)
+    };
+    completion::objects(HERE)
+}
+
+/// Columns of the data set that the command line names.
+pub fn columns() -> ArgValueCompleter {
+    completion::columns(COLUMNS)
+}
+
+/// Kinds of object.
+pub fn kind_names() -> ArgValueCompleter {
+    completion::values(|| kinds::names().map(|kind| (kind.to_owned(), String::new())).collect())
+}
+
+/// Specifications of models.
+pub fn estimators() -> ArgValueCompleter {
+    completion::values(|| {
+        crate::models::entries()
+            .map(|entry| (entry.name.to_owned(), entry.summary.to_owned()))
+            .collect()
+    })
+}
+
+/// Actions of models.
+pub fn actions() -> ArgValueCompleter {
+    completion::values(|| {
+        Action::ALL.iter().map(|(name, _)| ((*name).to_owned(), String::new())).collect()
+    })
+}

@@ -1,0 +1,63 @@
+//! Ordinary least squares.
+
+use super::ACTIONS;
+use super::design::Design;
+use super::gram::targets;
+use super::hyperplane::Hyperplane;
+use super::least_squares::least_squares;
+use crate::error::Result;
+use crate::models::registry::{Entry, Param};
+use crate::models::state::{self, fitted};
+use crate::models::{Estimator, Role, Target};
+use ndarray::Array2;
+use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub const ENTRIES: &[Entry] = &[Entry {
+    name: "linear-regression",
+    aliases: &["LinearRegression", "ols"],
+    role: Role::Regressor,
+    summary: "ordinary least squares, of least norm where columns depend on each other",
+    params: &[Param {
+        name: "fit_intercept",
+        default: "true",
+        doc: "learn an intercept",
+    }],
+    actions: ACTIONS,
+    new: |params| {
+        Ok(Box::new(LinearRegression {
+            fit_intercept: params.bool("fit_intercept", true)?,
+            plane: None,
+        }))
+    },
+    load: |bytes| Ok(Box::new(state::load::<LinearRegression>(bytes)?)),
+}];
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LinearRegression {
+    fit_intercept: bool,
+    plane: Option<Hyperplane>,
+}
+
+impl Estimator for LinearRegression {
+    fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        let design = Design::new(x, self.fit_intercept)?;
+        let (y, means) = targets(&design, y.values()?);
+        let w = least_squares(&design, &y, 0.0);
+        self.plane = Some(Hyperplane::centred(&design, w, &means));
+        Ok(())
+    }
+
+    fn predict(&self, x: &DataFrame) -> Result<Array2<f64>> {
+        fitted(&self.plane)?.apply(x)
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        state::save(self)
+    }
+
+    fn learned(&self) -> Value {
+        self.plane.as_ref().map_or(Value::Null, Hyperplane::learned)
+    }
+}

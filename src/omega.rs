@@ -1,0 +1,176 @@
+//! The facade: everything that the platform does, in a few words of Rust.
+//!
+//! ```no_run
+//! # fn main() -> omega::Result<()> {
+//! let om = omega::Omega::embedded("/tmp/store")?;
+//! let late = om.datasets.lazy("flights")?.limit(10);
+//! let model = om.models.load("delays")?;
+//! # let _ = (late, model); Ok(())
+//! # }
+//! ```
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::models::Model;
+use crate::progress::{Progress, Silent};
+use crate::runtime::LocalRuntime;
+use crate::storage::embedded::{EmbeddedStorage, Options};
+use crate::storage::{DEFAULT_BUCKET, Metadata, Storage};
+use crate::store::{Object, PutOptions, Store, Stored};
+use std::io::Read;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One bucket of the platform.
+#[derive(Clone)]
+pub struct Omega {
+    /// Data sets: tables, series, arrays, documents, files.
+    pub datasets: Store,
+    /// Models.
+    pub models: Models,
+    /// Jobs: notebooks.
+    pub jobs: Store,
+    /// Scripts: packages.
+    pub scripts: Store,
+    /// Streams.
+    pub streams: Store,
+    /// Records of tasks, by task id.
+    pub(crate) tasks: Store,
+    bucket: String,
+    storage: Arc<dyn Storage>,
+    progress: Arc<dyn Progress>,
+}
+
+impl Omega {
+    /// The default bucket of the embedded store in the directory `path`, which need not
+    /// exist yet.
+    pub fn embedded(path: impl AsRef<Path>) -> Result<Self> {
+        let storage = EmbeddedStorage::open(path.as_ref(), Options::default())?;
+        Ok(Self::new(Arc::new(storage), Arc::new(Silent)))
+    }
+
+    /// The bucket and storage that the settings name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] when the profile needs a storage this version lacks.
+    pub fn open(config: &Config, progress: Arc<dyn Progress>) -> Result<Self> {
+        let options = Options {
+            progress: progress.clone(),
+            ..Options::default()
+        };
+        let storage = EmbeddedStorage::open(config.store_url()?.directory(), options)?;
+        let om = Self::new(Arc::new(storage), progress);
+        Ok(om.bucket(config.bucket()))
+    }
+
+    /// The default bucket of any storage.
+    pub fn new(storage: Arc<dyn Storage>, progress: Arc<dyn Progress>) -> Self {
+        Self::build(storage, progress, DEFAULT_BUCKET)
+    }
+
+    /// Another bucket of the same storage; `default` means the default one.
+    pub fn bucket(&self, name: &str) -> Self {
+        let name = if name == "default" { DEFAULT_BUCKET } else { name };
+        Self::build(self.storage.clone(), self.progress.clone(), name)
+    }
+
+    fn build(storage: Arc<dyn Storage>, progress: Arc<dyn Progress>, bucket: &str) -> Self {
+        let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
+        Omega {
+            datasets: store("data/"),
+            models: Models(store("models/")),
+            jobs: store("jobs/"),
+            scripts: store("scripts/"),
+            streams: store("streams/"),
+            tasks: store(".system/tasks/"),
+            bucket: bucket.to_owned(),
+            storage,
+            progress,
+        }
+    }
+
+    /// The store that the command line calls `noun`.
+    pub fn store(&self, noun: &str) -> Option<&Store> {
+        match noun {
+            "datasets" => Some(&self.datasets),
+            "models" => Some(&self.models),
+            "jobs" => Some(&self.jobs),
+            "scripts" => Some(&self.scripts),
+            "streams" => Some(&self.streams),
+            _ => None,
+        }
+    }
+
+    /// Runs tasks in this process.
+    pub fn runtime(&self) -> LocalRuntime {
+        LocalRuntime::new(self.clone())
+    }
+
+    /// The bucket's name as stored.
+    pub fn bucket_name(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Where the objects live.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// How long work is shown.
+    pub fn progress(&self) -> &Arc<dyn Progress> {
+        &self.progress
+    }
+}
+
+/// The models store: a store that also opens models.
+#[derive(Clone)]
+pub struct Models(Store);
+
+impl Deref for Models {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.0
+    }
+}
+
+impl Models {
+    /// Stores a model; attributes of a model of this name are kept.
+    pub fn save(&self, name: &str, model: &Model, options: &PutOptions) -> Result<Metadata> {
+        let object = Object::Model {
+            bytes: model.to_bytes()?,
+            kind_meta: model_facts(model)?,
+        };
+        self.put(name, object, options)
+    }
+
+    /// Opens a model.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when it is of a kind that only another program can run.
+    pub fn load(&self, name: &str) -> Result<Model> {
+        let metadata = self.metadata(name)?;
+        let object = metadata.key.to_string();
+        if metadata.kind != "linfa.model" {
+            return Err(Error::invalid(format!(
+                "{object} is a {}, which this version cannot run",
+                metadata.kind
+            ))
+            .on(object));
+        }
+        let Stored::File(mut blob) = self.get(name)? else {
+            return Err(Error::corrupt("the model has no content").on(object));
+        };
+        let mut bytes = Vec::new();
+        blob.read_to_end(&mut bytes)
+            .context(|| "cannot read the model")
+            .map_err(|error| error.on(&object))?;
+        Model::from_bytes(&bytes).map_err(|error| error.on(object))
+    }
+}
+
+/// What the metadata says of a model, so that listings need not open it.
+fn model_facts(model: &Model) -> Result<bson::Document> {
+    bson::serialize_to_document(&model.summary()).context(|| "cannot describe the model")
+}

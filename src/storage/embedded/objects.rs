@@ -1,0 +1,193 @@
+//! Metadata in the database: one row an object, found by bucket, prefix and name.
+
+use super::database::Sql;
+use super::digest::sha256;
+use crate::error::{Context, Error, Result};
+use crate::storage::{Key, Metadata, Selection};
+use bson::Document;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// An object as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub row: i64,
+    pub document: Document,
+    pub content: Option<String>,
+}
+
+impl Object {
+    pub fn metadata(&self) -> Result<Metadata> {
+        let mut metadata = Metadata::from_document(self.document.clone())?;
+        metadata.content = self.content.clone();
+        Ok(metadata)
+    }
+}
+
+/// The object under `key`.
+pub(super) fn find(connection: &Connection, key: &Key) -> Result<Option<Object>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT id, content, doc, checksum FROM objects
+             WHERE bucket = ?1 AND prefix = ?2 AND name = ?3",
+        )
+        .sql("read")?
+        .query_row(params![key.bucket, key.prefix, key.name], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+                row.get::<_, Vec<u8>>(3)?,
+            ))
+        })
+        .optional()
+        .sql("read")?;
+    let Some((row, content, doc, checksum)) = found else {
+        return Ok(None);
+    };
+    let document = unseal(&doc, &checksum).map_err(|error| error.on(key.to_string()))?;
+    Ok(Some(Object {
+        row,
+        document,
+        content,
+    }))
+}
+
+/// The metadata of the objects that are selected, sorted by name.
+pub(super) fn list(connection: &Connection, selection: &Selection) -> Result<Vec<Metadata>> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT name, kind, content, doc, checksum FROM objects
+             WHERE bucket = ?1 AND prefix = ?2 ORDER BY name",
+        )
+        .sql("read")?;
+    let mut rows = statement
+        .query(params![selection.bucket, selection.prefix])
+        .sql("read")?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().sql("read")? {
+        let name = row.get_ref(0).sql("read")?.as_str();
+        let kind = row.get_ref(1).sql("read")?.as_str();
+        let (Ok(name), Ok(kind)) = (name, kind) else {
+            return Err(Error::corrupt("an object has no readable name"));
+        };
+        if selection.accepts(name, kind) {
+            let object = Key::new(&selection.bucket, &selection.prefix, name);
+            let document = unseal(
+                row.get_ref(3).sql("read")?.as_blob().unwrap_or_default(),
+                row.get_ref(4).sql("read")?.as_blob().unwrap_or_default(),
+            )
+            .map_err(|error| error.on(object.to_string()))?;
+            let content = row.get(2).sql("read")?;
+            found.push(
+                Object {
+                    row: 0,
+                    document,
+                    content,
+                }
+                .metadata()?,
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// The keys of all objects, in order.
+pub(super) fn keys(connection: &Connection) -> Result<Vec<Key>> {
+    connection
+        .prepare_cached("SELECT bucket, prefix, name FROM objects ORDER BY bucket, prefix, name")
+        .sql("read")?
+        .query_map([], |row| {
+            Ok(Key {
+                bucket: row.get(0)?,
+                prefix: row.get(1)?,
+                name: row.get(2)?,
+            })
+        })
+        .and_then(Iterator::collect)
+        .sql("read")
+}
+
+/// All buckets that hold an object, sorted.
+pub(super) fn buckets(connection: &Connection) -> Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT DISTINCT bucket FROM objects ORDER BY bucket")
+        .sql("read")?
+        .query_map([], |row| row.get(0))
+        .and_then(Iterator::collect)
+        .sql("read")
+}
+
+/// Writes an object, new or in the place of the row given.
+pub(super) fn save(
+    connection: &Connection,
+    row: Option<i64>,
+    document: &Document,
+    content: Option<&str>,
+) -> Result<Metadata> {
+    let metadata = Object {
+        row: 0,
+        document: document.clone(),
+        content: content.map(str::to_owned),
+    }
+    .metadata()?;
+    let doc = document
+        .to_vec()
+        .context(|| "the metadata cannot be stored")?;
+    let checksum = sha256(&doc);
+    let key = &metadata.key;
+    connection
+        .prepare_cached(
+            "INSERT INTO objects (id, bucket, prefix, name, kind, content, doc, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET bucket = ?2, prefix = ?3, name = ?4, kind = ?5,
+                 content = ?6, doc = ?7, checksum = ?8",
+        )
+        .sql("write to")?
+        .execute(params![
+            row,
+            key.bucket,
+            key.prefix,
+            key.name,
+            metadata.kind,
+            content,
+            doc,
+            checksum
+        ])
+        .sql("write to")?;
+    Ok(metadata)
+}
+
+/// Whether there is an object under `key`.
+pub(super) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM objects WHERE bucket = ?1 AND prefix = ?2 AND name = ?3)",
+        )
+        .sql("read")?
+        .query_row(params![key.bucket, key.prefix, key.name], |row| row.get(0))
+        .sql("read")
+}
+
+/// Removes an object, which need not be readable; the content that it had, if it was there.
+pub(super) fn remove(connection: &Connection, key: &Key) -> Result<Option<Option<String>>> {
+    connection
+        .prepare_cached(
+            "DELETE FROM objects WHERE bucket = ?1 AND prefix = ?2 AND name = ?3
+             RETURNING content",
+        )
+        .sql("write to")?
+        .query_row(params![key.bucket, key.prefix, key.name], |row| row.get(0))
+        .optional()
+        .sql("write to")
+}
+
+/// Decodes a document after it has been verified.
+pub(super) fn unseal(doc: &[u8], checksum: &[u8]) -> Result<Document> {
+    if sha256(doc) != checksum {
+        return Err(
+            Error::corrupt("the stored document is not the one that was written")
+                .hint("`om store check` tells what is damaged"),
+        );
+    }
+    Document::from_reader(doc).context(|| "the stored document is malformed")
+}

@@ -1,0 +1,314 @@
+//! A store: the objects of one bucket under one prefix, by name. It chooses the kind
+//! that handles an object and knows nothing of how a storage keeps it.
+
+mod json;
+pub mod kinds;
+mod name;
+mod object;
+
+pub use json::{bson_to_value, value_to_bson};
+pub use name::{Name, glob, regexp};
+pub use object::{Object, PutMode, PutOptions, Stored};
+
+use crate::error::{Context, Error, Result, nearest};
+use crate::frame::{self, Columns, Query};
+use crate::progress::{Progress, Unit};
+use crate::storage::{Key, Metadata, Mode, Selection, Stats, Storage, Update};
+use kinds::Target;
+use polars::prelude::{DataFrame, LazyFrame};
+use std::io::Read;
+use std::sync::Arc;
+
+/// The stores and their prefixes, in omega|ml's order.
+pub const PREFIXES: &[(&str, &str)] = &[
+    ("models", "models/"),
+    ("datasets", "data/"),
+    ("scripts", "scripts/"),
+    ("jobs", "jobs/"),
+    ("streams", "streams/"),
+];
+
+/// The objects of one bucket under one prefix.
+#[derive(Clone)]
+pub struct Store {
+    storage: Arc<dyn Storage>,
+    progress: Arc<dyn Progress>,
+    bucket: String,
+    prefix: &'static str,
+}
+
+/// What a listing is restricted to.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Whole names, `*` for any characters.
+    pub pattern: Option<String>,
+    /// Read the pattern as a regular expression that matches anywhere.
+    pub regexp: bool,
+    /// Only these kinds.
+    pub kinds: Vec<String>,
+    /// Also names that start with `.`.
+    pub hidden: bool,
+    /// Also names that start with `_`.
+    pub temporary: bool,
+}
+
+impl Store {
+    /// The store of `prefix` in `bucket`.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        progress: Arc<dyn Progress>,
+        bucket: &str,
+        prefix: &'static str,
+    ) -> Self {
+        Store {
+            storage,
+            progress,
+            bucket: bucket.to_owned(),
+            prefix,
+        }
+    }
+
+    /// Where the objects live.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The identity of the object called `name` here.
+    pub fn key(&self, name: &str) -> Key {
+        Key::new(&self.bucket, self.prefix, name)
+    }
+
+    /// The objects' metadata, sorted by name.
+    pub fn list(&self, listing: &Listing) -> Result<Vec<Metadata>> {
+        let mut selection = Selection::new(&self.bucket, self.prefix);
+        selection.names = match &listing.pattern {
+            Some(pattern) if listing.regexp => Some(regexp(pattern)?),
+            Some(pattern) => Some(glob(pattern)?),
+            None => None,
+        };
+        selection.kinds.clone_from(&listing.kinds);
+        let named = |start: char| {
+            let pattern = listing.pattern.as_deref().unwrap_or_default();
+            !listing.regexp && pattern.starts_with(start)
+        };
+        selection.hidden = listing.hidden || named('.');
+        selection.temporary = listing.temporary || named('_');
+        self.storage.list(&selection)
+    }
+
+    /// The metadata of `name`; a projection is ignored.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`], with the nearest name that exists.
+    pub fn metadata(&self, name: &str) -> Result<Metadata> {
+        self.find(&Name::parse(name)?.object)
+    }
+
+    /// Whether there is an object called `name`.
+    pub fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.storage.find(&self.key(&Name::parse(name)?.object))?.is_some())
+    }
+
+    fn find(&self, name: &str) -> Result<Metadata> {
+        let key = self.key(name);
+        match self.storage.find(&key)? {
+            Some(metadata) => Ok(metadata),
+            None => Err(self.missing(&key)),
+        }
+    }
+
+    fn missing(&self, key: &Key) -> Error {
+        let error = Error::not_found(format!("{key} does not exist")).on(key.to_string());
+        let everything = Listing { hidden: true, ..Listing::default() };
+        let names = self.list(&everything).unwrap_or_default();
+        match nearest(&key.name, names.iter().map(Metadata::name)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("see what there is: om {} list", self.noun())),
+        }
+    }
+
+    /// The command line's word for this store.
+    pub fn noun(&self) -> &'static str {
+        PREFIXES
+            .iter()
+            .find(|(_, prefix)| *prefix == self.prefix)
+            .map_or("datasets", |(noun, _)| noun)
+    }
+
+    /// Stores `object` under `name`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when the name holds another kind of object, or
+    /// exists although it must not.
+    pub fn put(&self, name: &str, object: Object, options: &PutOptions) -> Result<Metadata> {
+        let key = self.key(&Name::plain(name)?);
+        let current = self.storage.find(&key)?;
+        let (backend, kind) = kinds::choose(&object, &key, current.as_ref(), options)?;
+        let target = Target {
+            storage: &*self.storage,
+            key,
+            kind,
+            current: current.as_ref(),
+            options,
+        };
+        backend.put(&target, object)
+    }
+
+    /// Stores a table under `name`, replacing what is there.
+    pub fn put_frame(&self, name: &str, frame: DataFrame) -> Result<Metadata> {
+        let options = PutOptions {
+            mode: PutMode::Replace,
+            ..PutOptions::default()
+        };
+        self.put(name, Object::frame(frame), &options)
+    }
+
+    /// The object called `name`; `name[columns]` projects a table.
+    pub fn get(&self, name: &str) -> Result<Stored> {
+        self.query(name, &Query::default())
+    }
+
+    /// The object called `name`, if it is a table with `query` applied.
+    pub fn query(&self, name: &str, query: &Query) -> Result<Stored> {
+        let name = Name::parse(name)?;
+        let metadata = self.find(&name.object)?;
+        let mut query = query.clone();
+        if query.columns == Columns::All {
+            query.columns = name.columns;
+        }
+        kinds::backend(&metadata.kind).get(&*self.storage, &metadata, &query)
+    }
+
+    /// A Polars lazy frame over the table called `name`: Polars runs what is added to it,
+    /// reading only the columns and rows that are needed.
+    pub fn lazy(&self, name: &str) -> Result<LazyFrame> {
+        let object = self.key(&Name::parse(name)?.object).to_string();
+        self.get(name)?.table(&object)
+    }
+
+    /// The table called `name` with `query` applied, as a frame in memory.
+    pub fn collect(&self, name: &str, query: &Query) -> Result<DataFrame> {
+        let object = self.key(&Name::parse(name)?.object).to_string();
+        let stored = self.query(name, query)?;
+        // Tables are queried by their kind; arrays become tables only here.
+        let frame = match stored {
+            Stored::Table(frame) => frame,
+            other => frame::run(other.table(&object)?, query)?,
+        };
+        frame::collect(frame).map_err(|error| error.on(object))
+    }
+
+    /// Data columns and their pandas types; empty for objects that are no tables.
+    pub fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {
+        kinds::backend(&metadata.kind).columns(metadata)
+    }
+
+    /// Rows or documents, and bytes, of an object.
+    pub fn stats(&self, metadata: &Metadata) -> Result<Stats> {
+        self.storage.stats(metadata)
+    }
+
+    /// Changes single metadata fields.
+    pub fn update(&self, name: &str, update: &Update) -> Result<Metadata> {
+        let key = self.key(&Name::parse(name)?.object);
+        match self.storage.find(&key)? {
+            Some(_) => self.storage.update(&key, update),
+            None => Err(self.missing(&key)),
+        }
+    }
+
+    /// The names that `name` stands for: itself, or all that match where it has a `*`.
+    pub fn expand(&self, name: &str) -> Result<Vec<String>> {
+        if !name.contains('*') {
+            return Ok(vec![self.find(name)?.key.name]);
+        }
+        let listing = Listing {
+            pattern: Some(name.to_owned()),
+            ..Listing::default()
+        };
+        Ok(self.list(&listing)?.into_iter().map(|metadata| metadata.key.name).collect())
+    }
+
+    /// Deletes the object called `name`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`].
+    pub fn drop(&self, name: &str) -> Result<()> {
+        let key = self.key(name);
+        if self.storage.delete(&key)? {
+            Ok(())
+        } else {
+            Err(self.missing(&key))
+        }
+    }
+
+    /// Gives an object another name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when the new name is taken.
+    pub fn rename(&self, from: &str, to: &str) -> Result<Metadata> {
+        let target = self.key(&Name::plain(to)?);
+        let source = self.find(from)?.key;
+        self.storage.rename(&source, &target)
+    }
+
+    /// Copies an object, attributes included, to `name` in `other`, which may be in
+    /// another bucket or another storage.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when the name is taken and `replace` is not set.
+    pub fn copy(&self, from: &str, other: &Store, to: &str, replace: bool) -> Result<Metadata> {
+        let source = self.find(&Name::parse(from)?.object)?;
+        let target = other.key(&Name::plain(to)?);
+        if source.key == target && Arc::ptr_eq(&self.storage, &other.storage) {
+            return Err(Error::usage(format!("{target} cannot be copied onto itself")));
+        }
+        let mode = if replace { Mode::Replace } else { Mode::Create };
+        let mut writer = other.storage.write(&target, mode)?;
+        let meter = self.progress.meter("copying", Some(self.stats(&source)?.bytes), Unit::Bytes);
+        if source.gridfile.is_some() {
+            let mut blob = self.storage.blob(&source)?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                self.progress.check()?;
+                let read = blob.read(&mut buffer).context(|| format!("cannot read {}", source.key))?;
+                if read == 0 {
+                    break;
+                }
+                writer.bytes(buffer.get(..read).unwrap_or_default())?;
+                meter.advance(read as u64);
+            }
+        } else if kinds::backend(&source.kind).columns(&source).is_empty() {
+            for document in self.storage.documents(&source)? {
+                self.progress.check()?;
+                writer.document(document?)?;
+            }
+        } else {
+            let scan = self.storage.scan(&source, &Query::default())?;
+            for batch in frame::batches(frame::run(scan.frame, &scan.rest)?)? {
+                self.progress.check()?;
+                writer.rows(batch?)?;
+            }
+        }
+        let mut copy = source.clone();
+        copy.key = target;
+        copy.id = bson::oid::ObjectId::new();
+        writer.commit(copy)
+    }
+
+    /// Runs a SQL `select` over the stored tables that it names; names with other than
+    /// word characters stand in double quotes.
+    pub fn sql(&self, statement: &str) -> Result<LazyFrame> {
+        let mut tables = Vec::new();
+        for table in frame::sql_tables(statement)? {
+            // A name that is no object may be one the statement itself defines.
+            if self.exists(&table)? {
+                tables.push((table.clone(), self.lazy(&table)?));
+            }
+        }
+        frame::sql(tables, statement).map_err(|error| match error.kind() {
+            crate::ErrorKind::NotFound => error.hint("see what there is: om datasets list"),
+            _ => error,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! What is put into a store and what comes out.
+
+use crate::error::{Error, Result};
+use crate::frame::format::{FrameReader, Step};
+use crate::storage::Blob;
+use bson::{Bson, Document};
+use polars::prelude::{DataFrame, LazyFrame};
+use std::fmt;
+use std::io::Read;
+
+/// An object on its way into a store.
+pub enum Object {
+    /// A table, in batches of one schema.
+    Frames(Box<dyn FrameReader>),
+    /// Values: what Python calls dict and list.
+    Values(Vec<Bson>),
+    /// An array in numpy's `.npy` format.
+    Array(Box<dyn Read>),
+    /// Bytes as they are.
+    File(Box<dyn Read>),
+    /// A serialised model and what its metadata says of it.
+    Model {
+        /// The stored form.
+        bytes: Vec<u8>,
+        /// Technical facts: spec, format and library version.
+        kind_meta: Document,
+    },
+}
+
+impl Object {
+    /// A table in one batch.
+    pub fn frame(frame: DataFrame) -> Self {
+        Object::Frames(Box::new(Once(Some(frame))))
+    }
+
+    /// What it is, for people.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Object::Frames(_) => "a table",
+            Object::Values(_) => "documents",
+            Object::Array(_) => "an array",
+            Object::File(_) => "a file",
+            Object::Model { .. } => "a model",
+        }
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.noun())
+    }
+}
+
+struct Once(Option<DataFrame>);
+
+impl FrameReader for Once {
+    fn next(&mut self) -> Result<Step> {
+        Ok(self.0.take().map_or(Step::Done, Step::Frame))
+    }
+}
+
+/// An object as it comes out of a store.
+pub enum Stored {
+    /// A table; nothing is read before it is collected.
+    Table(LazyFrame),
+    /// Values, in the order in which they were put.
+    Values(Vec<Bson>),
+    /// An array, as the bytes of a `.npy` file.
+    Array(Box<dyn Blob>),
+    /// Bytes: files, models, and kinds that only another program can open.
+    File(Box<dyn Blob>),
+}
+
+impl Stored {
+    /// The table, or an error that names the object.
+    pub fn table(self, name: &str) -> Result<LazyFrame> {
+        match self {
+            Stored::Table(frame) => Ok(frame),
+            Stored::Array(mut blob) => {
+                let mut bytes = Vec::new();
+                crate::error::Context::context(blob.read_to_end(&mut bytes), || "cannot read the array")
+                    .map_err(|error| error.on(name))?;
+                Ok(polars::prelude::IntoLazy::lazy(
+                    crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(name))?,
+                ))
+            }
+            Stored::Values(_) => Err(not_a_table(name, "documents")),
+            Stored::File(_) => Err(not_a_table(name, "a file")),
+        }
+    }
+}
+
+fn not_a_table(name: &str, what: &str) -> Error {
+    Error::invalid(format!("{name} is {what}, not a table"))
+        .on(name)
+        .hint(format!("get it as it is: om datasets get {name} -"))
+}
+
+/// How an object is put.
+#[derive(Debug, Clone, Default)]
+pub struct PutOptions {
+    /// What to do when the name is taken.
+    pub mode: PutMode,
+    /// The kind, where it does not follow from the object.
+    pub kind: Option<String>,
+    /// Attributes to set.
+    pub attributes: Document,
+    /// Columns to index: `qty`, `-price`. Recorded, and made where the storage has indexes.
+    pub index: Vec<String>,
+    /// Name of a column to add that holds the time of the put, in UTC.
+    pub timestamp: Option<String>,
+}
+
+/// What to do when the name is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PutMode {
+    /// As omega|ml: tables and documents are appended to, everything else replaced.
+    #[default]
+    Auto,
+    /// Append; only tables and documents can be.
+    Append,
+    /// Replace, with its attributes.
+    Replace,
+    /// Fail.
+    Create,
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Benchmarks, side by side in one run against the named peers: prints a table of ratios.
+#   tests/bench/run.sh [section…]      sections: startup put query fit memory (default: all)
+# Peers come from PyPI into throw-away environments under $OM_BENCH_HOME (default ~/.cache/om-bench).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+home=${OM_BENCH_HOME:-$HOME/.cache/om-bench}
+mkdir -p "$home"
+if [ ! -x "$home/peers/bin/python" ]; then
+  python3 -m venv "$home/peers"
+  "$home/peers/bin/pip" install -q polars==1.* pandas pyarrow duckdb scikit-learn
+fi
+if [ ! -x "$home/omegaml/bin/om" ]; then
+  python3 -m venv "$home/omegaml"
+  "$home/omegaml/bin/pip" install -q --pre 'omegaml[client]==0.18.0' 'secantusdb==0.7.0b3'
+fi
+cargo build --release --quiet
+exec env OM_BENCH_HOME="$home" "$home/peers/bin/python" tests/bench/bench.py "$@"

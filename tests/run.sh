@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# All tests. The embedded profile needs no server; nothing is installed or left running.
+#   tests/run.sh [cargo test arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v cargo >/dev/null || {
+  echo "cargo is missing: install Rust 1.95 or newer, see https://rustup.rs" >&2
+  exit 1
+}
+command -v cc >/dev/null || {
+  echo "a C compiler is missing: apt-get install -y gcc" >&2
+  exit 1
+}
+exec cargo test --no-fail-fast "$@"
