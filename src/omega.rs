@@ -11,7 +11,7 @@
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::models::Model;
+use crate::models::{self, Model};
 use crate::progress::{Progress, Silent};
 use crate::runtime::LocalRuntime;
 use crate::storage::embedded::{EmbeddedStorage, Options};
@@ -172,5 +172,11 @@ impl Models {
 
 /// What the metadata says of a model, so that listings need not open it.
 fn model_facts(model: &Model) -> Result<bson::Document> {
-    bson::serialize_to_document(&model.summary()).context(|| "cannot describe the model")
+    Ok(bson::doc! {
+        "spec": model.spec(),
+        "role": format!("{:?}", model.role()?).to_lowercase(),
+        "trained": model.is_trained(),
+        "format": i32::from(models::FORMAT),
+        "library": env!("CARGO_PKG_VERSION"),
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{Input, Outcome};
 use crate::error::{Error, Result};
-use crate::models::{self, GridOptions, Model};
+use crate::models::{self, SearchOptions, Model};
 use crate::omega::Omega;
 use crate::storage::{Metadata, Update};
 use crate::store::{Name, PutOptions};
@@ -137,15 +137,15 @@ impl ModelCall {
                     model = model.with_params(&self.params)?;
                 }
                 model.fit(&x, y.as_ref())?;
-                self.store_model(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref())
+                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())
             }
             Action::PartialFit => {
                 model.partial_fit(&x, y.as_ref())?;
-                self.store_model(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref())
+                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())
             }
             Action::FitTransform => {
                 let transformed = model.fit_transform(&x, y.as_ref())?;
-                self.store_model(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref())?;
+                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())?;
                 self.answer(om, transformed)
             }
             Action::Predict => self.answer(om, model.predict(&x)?),
@@ -154,6 +154,7 @@ impl ModelCall {
             Action::Transform => self.answer(om, model.transform(&x)?),
             Action::Score => {
                 let score = model.score(&x, y.as_ref(), self.metric.as_deref())?;
+                self.note_score(om, &model, score, &x_input, y_input.as_ref())?;
                 Ok(Outcome::Number(score))
             }
             Action::Gridsearch => self.gridsearch(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref()),
@@ -164,19 +165,49 @@ impl ModelCall {
     fn store_model(
         &self,
         om: &Omega,
-        model: &Model,
+        model: &mut Model,
         x_input: &Input,
         y_input: Option<&Input>,
         x: &DataFrame,
         y: Option<&DataFrame>,
     ) -> Result<Outcome> {
         let name = Name::parse(&self.model)?.object;
+        if let Some(x_name) = x_input.name() {
+            model.set_data(x_name, y_input.and_then(Input::name));
+        }
         let options = PutOptions {
             attributes: doc! { "dataset": trained_on(x_input, y_input, x, y, self.result.as_deref()) },
             ..PutOptions::default()
         };
         let metadata = om.models.save(&name, model, &options)?;
         Ok(Outcome::Metadata(Box::new(metadata)))
+    }
+
+    /// Keeps the latest score by each metric with the model.
+    fn note_score(
+        &self,
+        om: &Omega,
+        model: &Model,
+        score: f64,
+        x_input: &Input,
+        y_input: Option<&Input>,
+    ) -> Result<()> {
+        let metric = match &self.metric {
+            Some(metric) => metric.as_str(),
+            None => models::default_metric(model.role()?).unwrap_or("score"),
+        };
+        let entry = doc! {
+            "value": score,
+            "Xname": text(x_input.name()),
+            "Yname": text(y_input.and_then(Input::name)),
+            "datetime": crate::storage::local_now(),
+        };
+        let update = Update {
+            set: vec![(format!("attributes.scores.{metric}"), Bson::Document(entry))],
+            ..Update::default()
+        };
+        om.models.update(&self.model, &update)?;
+        Ok(())
     }
 
     fn answer(&self, om: &Omega, frame: DataFrame) -> Result<Outcome> {
@@ -210,10 +241,10 @@ impl ModelCall {
             return Err(Error::usage("there is no grid to search")
                 .hint("give values to try: --param 'C=[0.1, 1, 10]'"));
         }
-        let options = GridOptions {
+        let options = SearchOptions {
             folds: self.folds.unwrap_or(5),
             metric: self.metric.clone(),
-            ..GridOptions::default()
+            ..SearchOptions::default()
         };
         let search = models::grid_search(model, x, y, &grid, &options, &**om.progress())?;
         let now = chrono::Local::now().naive_local();

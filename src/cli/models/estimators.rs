@@ -2,10 +2,9 @@
 
 use crate::cli::Session;
 use crate::cli::output::{Cell, Column, Table};
-use crate::error::Result;
-use crate::models::{self, Entry};
+use crate::error::{Context, Result};
+use crate::models::{self, EstimatorInfo};
 use clap::Args;
-use serde_json::{Value, json};
 
 /// List all estimators, or document one with its parameters.
 #[derive(Debug, Args)]
@@ -23,10 +22,14 @@ pub struct Estimators {
 impl Estimators {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
-        match self.name {
-            Some(name) => one(models::find(&name)?, session),
-            None => all(session),
-        }
+        let Some(name) = self.name else {
+            return all(session);
+        };
+        let found = models::find(&name)?.name;
+        models::estimators()
+            .iter()
+            .filter(|info| info.name == found)
+            .try_for_each(|info| one(info, session))
     }
 }
 
@@ -40,43 +43,32 @@ fn all(session: &Session) -> Result<()> {
         Column::new("ALIASES").for_programs(),
     ])
     .listing();
-    for entry in models::entries() {
-        let params: Vec<&str> = entry.params.iter().map(|param| param.name).collect();
+    for info in models::estimators() {
+        let params: Vec<&str> = info.params.iter().map(|param| param.name).collect();
         table.push([
-            Cell::from(entry.name),
-            Cell::from(role(entry)),
-            Cell::from(entry.summary),
+            Cell::from(info.name),
+            Cell::from(role(&info)),
+            Cell::from(info.summary),
             Cell::shown(params.clone(), params.join(",")),
-            Cell::shown(entry.actions.to_vec(), entry.actions.join(",")),
-            Cell::from(entry.aliases.to_vec()),
+            Cell::shown(info.actions.clone(), info.actions.join(",")),
+            Cell::from(info.aliases.to_vec()),
         ]);
     }
     session.output.rows(&table)
 }
 
-fn one(entry: &Entry, session: &Session) -> Result<()> {
+fn one(info: &EstimatorInfo, session: &Session) -> Result<()> {
     if session.output.is_structured() {
-        let params: Vec<Value> = entry
-            .params
-            .iter()
-            .map(|param| json!({ "name": param.name, "default": param.default, "doc": param.doc }))
-            .collect();
-        return session.output.value(&json!({
-            "name": entry.name,
-            "aliases": entry.aliases,
-            "role": role(entry),
-            "summary": entry.summary,
-            "actions": entry.actions,
-            "params": params,
-        }));
+        let value = serde_json::to_value(info).context(|| "cannot show the estimator")?;
+        return session.output.value(&value);
     }
-    session.output.line(format!("{} ({})", entry.name, role(entry)))?;
-    session.output.line(entry.summary)?;
-    session.output.line(format!("actions: {}", entry.actions.join(", ")))?;
-    if !entry.aliases.is_empty() {
-        session.output.line(format!("also: {}", entry.aliases.join(", ")))?;
+    session.output.line(format!("{} ({})", info.name, role(info)))?;
+    session.output.line(info.summary)?;
+    session.output.line(format!("actions: {}", info.actions.join(", ")))?;
+    if !info.aliases.is_empty() {
+        session.output.line(format!("also: {}", info.aliases.join(", ")))?;
     }
-    if entry.params.is_empty() {
+    if info.params.is_empty() {
         return Ok(());
     }
     let mut table = Table::new([
@@ -84,12 +76,12 @@ fn one(entry: &Entry, session: &Session) -> Result<()> {
         Column::new("DEFAULT"),
         Column::new("MEANING"),
     ]);
-    for param in entry.params {
+    for param in &info.params {
         table.push([param.name, param.default, param.doc]);
     }
     session.output.rows(&table)
 }
 
-fn role(entry: &Entry) -> String {
-    format!("{:?}", entry.role).to_lowercase()
+fn role(info: &EstimatorInfo) -> String {
+    format!("{:?}", info.role).to_lowercase()
 }

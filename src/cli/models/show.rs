@@ -1,7 +1,8 @@
 //! `om models show`.
 
 use crate::cli::Session;
-use crate::error::{Context, Result};
+use crate::error::Result;
+use crate::store::bson_to_value;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -27,11 +28,16 @@ impl Show {
         if let (Value::Object(shown), Value::Object(summary)) = (&mut shown, model.summary()) {
             shown.extend(summary);
             if let Ok(dataset) = metadata.attributes.get_document("dataset") {
-                let dataset = serde_json::to_value(dataset).context(|| "cannot read the attributes")?;
-                shown.insert("trained_on".to_owned(), dataset);
+                shown.insert("trained_on".to_owned(), document(dataset));
             }
-            shown.insert("learned".to_owned(), model.learned());
+            if let Ok(scores) = metadata.attributes.get_document("scores") {
+                shown.insert("scores".to_owned(), document(scores));
+            }
         }
         session.output.record(&shown)
     }
+}
+
+fn document(document: &bson::Document) -> Value {
+    bson_to_value(&bson::Bson::Document(document.clone()))
 }
