@@ -167,22 +167,24 @@ decide otherwise, in this order. In tables, control characters are shown as esca
 ";
 
 const FILTERS: &str = "\
-Filters choose rows of data sets. Two forms, which can be mixed and repeated; all
-conditions must hold.
+Filters choose rows of data sets. There are two forms; all conditions must hold.
 
-Keywords, as in omega|ml: --where COLUMN__OPERATOR=VALUE
+Keywords, as in omega|ml: COLUMN__OPERATOR=VALUE
   qty=5  qty__eq=5  qty__ne=5         equal, not equal
   qty__lt=5  lte  gt  gte             less, greater
   qty__between=1,5                    from 1 to 5, both included
-  region__in=EU,US                    one of
+  region__in=EU,US  nin               one of, none of
   name__contains=x  startswith  endswith  regex
   price__isnull=true                  null or NaN; false: neither
+  price__isdouble=true  isint  isstring  isbool  isdate  isarray  isobject
   a__b__gt=1                          field b of the nested column a
 
-Expressions: -w 'EXPRESSION'
+Expressions:
   qty >= 5 and region in (\"EU\", \"US\")
   not (name like \"a%\" or price is null)
   day between \"2013-01-01\" and \"2013-01-31\"
+  name starts with \"a\"    name contains \"b\"    name ~ \"^a.*z$\"
+  `a column with blanks` = 1          names in backticks, text in quotes
 
 Columns can also be chosen in the name of a data set:
   sales[qty,price]  only these     sales[^price]  all but these     sales[a:c]  from a to c

@@ -29,6 +29,7 @@ pub(super) fn collect(
     let qualifier = environment.get("OMEGA_QUALIFIER");
     let mut files = Vec::new();
     let mut from_file = |path: PathBuf| -> Result<Layer> {
+        tracing::debug!(file = %path.display(), "reading settings");
         let document = file::parse(&file::read(&path)?, &path)?;
         let settings = file::settings(document, qualifier, &path)?;
         let layer = Layer::of(settings, &Origin::File(path.clone()));
