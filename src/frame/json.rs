@@ -244,6 +244,25 @@ mod tests {
         assert!(from_rows(&[]).is_err());
     }
 
+    #[test]
+    fn extreme_times_do_not_panic() {
+        for ticks in [i64::MIN, i64::MAX, -1, 0] {
+            for unit in [
+                TimeUnit::Nanoseconds,
+                TimeUnit::Microseconds,
+                TimeUnit::Milliseconds,
+            ] {
+                datetime(ticks, unit, true);
+            }
+            time(ticks);
+        }
+        assert_eq!(date(i32::MAX), None);
+        assert_eq!(
+            datetime(-1, TimeUnit::Milliseconds, false),
+            "1969-12-31T23:59:59.999"
+        );
+    }
+
     proptest! {
         #[test]
         fn numbers_and_texts_survive(values in prop::collection::vec((any::<i64>(), -1e300..1e300f64, ".{0,6}"), 1..20)) {

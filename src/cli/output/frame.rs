@@ -236,23 +236,4 @@ mod tests {
             assert_eq!(short(number), text);
         }
     }
-
-    #[test]
-    fn extreme_times_do_not_panic() {
-        for ticks in [i64::MIN, i64::MAX, -1, 0] {
-            for unit in [
-                TimeUnit::Nanoseconds,
-                TimeUnit::Microseconds,
-                TimeUnit::Milliseconds,
-            ] {
-                datetime(ticks, unit, true);
-            }
-            time(ticks);
-        }
-        assert_eq!(date(i32::MAX), None);
-        assert_eq!(
-            datetime(-1, TimeUnit::Milliseconds, false),
-            "1969-12-31T23:59:59.999"
-        );
-    }
 }
