@@ -20,7 +20,9 @@ pub fn batches(mut frame: LazyFrame) -> Result<impl Iterator<Item = Result<DataF
     let (sender, receiver) = sync_channel(1);
     let failed = sender.clone();
     let sink = PlanCallback::new(move |batch| Ok(sender.send(Ok(batch)).is_err()));
-    let plan = frame.sink_batches(sink, true, None).map_err(|error| explained(&error))?;
+    let plan = frame
+        .sink_batches(sink, true, None)
+        .map_err(|error| explained(&error))?;
     std::thread::Builder::new()
         .name("om-batches".to_owned())
         .spawn(move || {
@@ -71,7 +73,9 @@ pub fn sample(frame: LazyFrame, count: u64, seed: Option<u64>) -> Result<DataFra
             .map_err(|error| explained(&error))?;
         match &mut sampled {
             Some(sampled) => {
-                sampled.vstack_mut(&taken).map_err(|error| explained(&error))?;
+                sampled
+                    .vstack_mut(&taken)
+                    .map_err(|error| explained(&error))?;
             }
             None => sampled = Some(taken),
         }
@@ -89,7 +93,13 @@ mod tests {
     fn samples_are_distinct_rows_in_order() {
         let frame = df!("a" => (0..1000i64).collect::<Vec<_>>()).unwrap().lazy();
         let sampled = sample(frame.clone(), 10, Some(7)).unwrap();
-        let rows: Vec<i64> = sampled.column("a").unwrap().i64().unwrap().into_no_null_iter().collect();
+        let rows: Vec<i64> = sampled
+            .column("a")
+            .unwrap()
+            .i64()
+            .unwrap()
+            .into_no_null_iter()
+            .collect();
         assert_eq!(rows.len(), 10);
         assert!(rows.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(sample(frame.clone(), 10, Some(7)).unwrap().equals(&sampled));
@@ -100,6 +110,9 @@ mod tests {
     fn an_empty_table_is_one_empty_batch() {
         let frame = df!("a" => Vec::<i64>::new()).unwrap().lazy();
         let all: Vec<_> = batches(frame).unwrap().collect::<Result<_>>().unwrap();
-        assert_eq!(all.iter().map(DataFrame::shape).collect::<Vec<_>>(), [(0, 1)]);
+        assert_eq!(
+            all.iter().map(DataFrame::shape).collect::<Vec<_>>(),
+            [(0, 1)]
+        );
     }
 }

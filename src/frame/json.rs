@@ -1,6 +1,7 @@
 //! Rows of a frame as JSON values and back: what `-o json`, REST and inline model input
 //! speak. Files of JSON are `format`'s business.
 
+use super::instant::{date_text, time_text, timestamp_text};
 use crate::error::{Context, Error, Result};
 use polars::prelude::{
     AnyValue, Column, DataFrame, DataType, IntoColumn, NamedFrom, Series, TimeUnit,
@@ -69,7 +70,7 @@ pub fn from_rows(rows: &[Value]) -> Result<DataFrame> {
                 )));
             }
         }
-        if columns.iter().any(|column| column.len() != number + 1) {
+        if row.is_array() != rows.first().is_some_and(Value::is_array) {
             return Err(Error::invalid("rows mix lists and objects"));
         }
     }
@@ -117,11 +118,11 @@ pub fn value(value: &AnyValue) -> Value {
         AnyValue::StringOwned(text) => text.as_str().into(),
         AnyValue::Float32(number) => float(number.to_string(), f64::from(*number)),
         AnyValue::Float64(number) => float(number.to_string(), *number),
-        AnyValue::Date(days) => date(*days).map_or(Value::Null, Value::String),
+        AnyValue::Date(days) => date_text(i64::from(*days)).into(),
         AnyValue::Datetime(ticks, unit, zone) => datetime(*ticks, *unit, zone.is_some()),
         AnyValue::DatetimeOwned(ticks, unit, zone) => datetime(*ticks, *unit, zone.is_some()),
         AnyValue::Duration(ticks, unit) => (*ticks as f64 / per_second(*unit) as f64).into(),
-        AnyValue::Time(nanoseconds) => time(*nanoseconds),
+        AnyValue::Time(nanoseconds) => time_text(*nanoseconds).into(),
         AnyValue::List(items) => items.iter().map(|item| self::value(&item)).collect(),
         AnyValue::Binary(bytes) => hex(bytes),
         AnyValue::BinaryOwned(bytes) => hex(bytes),
@@ -168,15 +169,6 @@ fn hex(bytes: &[u8]) -> Value {
         .into()
 }
 
-fn date(days: i32) -> Option<String> {
-    let seconds = i64::from(days) * 86_400;
-    Some(
-        chrono::DateTime::from_timestamp(seconds, 0)?
-            .date_naive()
-            .to_string(),
-    )
-}
-
 fn per_second(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Nanoseconds => 1_000_000_000,
@@ -186,25 +178,8 @@ fn per_second(unit: TimeUnit) -> i64 {
 }
 
 fn datetime(ticks: i64, unit: TimeUnit, utc: bool) -> Value {
-    let per_second = per_second(unit);
-    let nanoseconds = ticks.rem_euclid(per_second) * (1_000_000_000 / per_second);
-    let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
-    match chrono::DateTime::from_timestamp(ticks.div_euclid(per_second), nanoseconds) {
-        Some(time) => {
-            let zone = if utc { "Z" } else { "" };
-            Value::String(time.format("%Y-%m-%dT%H:%M:%S%.f").to_string() + zone)
-        }
-        None => Value::Null,
-    }
-}
-
-fn time(nanoseconds: i64) -> Value {
-    let seconds = u32::try_from(nanoseconds / 1_000_000_000).unwrap_or(u32::MAX);
-    let fraction = u32::try_from(nanoseconds % 1_000_000_000).unwrap_or(u32::MAX);
-    match chrono::NaiveTime::from_num_seconds_from_midnight_opt(seconds, fraction) {
-        Some(time) => Value::String(time.format("%H:%M:%S%.f").to_string()),
-        None => Value::Null,
-    }
+    let zone = if utc { "Z" } else { "" };
+    Value::String(timestamp_text(ticks, per_second(unit)) + zone)
 }
 
 #[cfg(test)]

@@ -106,8 +106,12 @@ impl Query {
             Columns::Range(from, to) => from.iter_mut().chain(to).for_each(change),
         }
         self.group_by.iter_mut().for_each(change);
-        self.aggregates.iter_mut().for_each(|aggregate| change(&mut aggregate.column));
-        self.sort.iter_mut().for_each(|sort| change(&mut sort.column));
+        self.aggregates
+            .iter_mut()
+            .for_each(|aggregate| change(&mut aggregate.column));
+        self.sort
+            .iter_mut()
+            .for_each(|sort| change(&mut sort.column));
     }
 
     /// Whether rows are grouped or aggregated.

@@ -1,6 +1,6 @@
 //! Local times in named time zones.
 
-use chrono::{Offset, TimeZone as _};
+use chrono::TimeZone as _;
 use polars::prelude::TimeZone;
 
 /// Turns local seconds since 1970 into UTC; none for a time that the clocks left out.
@@ -21,26 +21,6 @@ pub(crate) fn local_to_utc(zone: &TimeZone) -> Option<LocalToUtc> {
     }))
 }
 
-/// Gives the offset of a zone from UTC, in seconds to the east, at a time in UTC seconds.
-pub(crate) type UtcOffset = Box<dyn Fn(i64) -> i64 + Send + Sync>;
-
-/// The offsets of a zone; none if the zone is not known.
-pub(crate) fn utc_offset(zone: &TimeZone) -> Option<UtcOffset> {
-    if *zone == TimeZone::UTC {
-        return Some(Box::new(|_| 0));
-    }
-    let zone = zone.to_chrono().ok()?;
-    Some(Box::new(move |seconds| {
-        chrono::DateTime::from_timestamp(seconds, 0).map_or(0, |time| {
-            i64::from(
-                zone.offset_from_utc_datetime(&time.naive_utc())
-                    .fix()
-                    .local_minus_utc(),
-            )
-        })
-    }))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -52,11 +32,9 @@ mod tests {
             .unwrap()
             .unwrap();
         let to_utc = local_to_utc(&zurich).unwrap();
-        let offset = utc_offset(&zurich).unwrap();
         // 2024-01-01T12:00 and 2024-07-01T12:00.
         for (local, hours) in [(1_704_110_400, 1), (1_719_835_200, 2)] {
             assert_eq!(to_utc(local), Some(local - hours * 3_600));
-            assert_eq!(offset(local), hours * 3_600);
         }
         // 2024-03-31T02:30 did not exist.
         assert_eq!(to_utc(1_711_852_200), None);

@@ -109,7 +109,8 @@ impl Filter {
     pub fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut String)) {
         match self {
             Filter::And(all) | Filter::Or(all) => {
-                all.iter_mut().for_each(|filter| filter.visit_columns(visit));
+                all.iter_mut()
+                    .for_each(|filter| filter.visit_columns(visit));
             }
             Filter::Not(inner) => inner.visit_columns(visit),
             Filter::Test(test) => visit(&mut test.column),

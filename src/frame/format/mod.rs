@@ -1,18 +1,25 @@
 //! Files of tabular data: which formats there are, reading them frame by frame and
 //! writing them, both in bounded memory. Knows nothing of where frames are stored.
 
+mod columnar;
 mod csv;
 mod encoding;
 mod input;
 mod kind;
 mod options;
+mod output;
 mod pipeline;
 mod several;
+mod text;
+mod write;
+#[cfg(test)]
+mod write_tests;
 
 pub use encoding::Encoding;
 pub use input::{Compression, Source};
-pub use several::open_all;
 pub use options::{BadLines, Dates, Header, Quoting, ReadOptions, WriteOptions};
+pub use several::open_all;
+pub use write::write;
 
 use crate::error::{Error, Result, nearest};
 use crate::progress::Progress;
@@ -146,7 +153,15 @@ pub fn open(
     Ok(match format {
         Format::Csv => Box::new(csv::CsvReader::open(input, b',', options, progress)?),
         Format::Tsv => Box::new(csv::CsvReader::open(input, b'\t', options, progress)?),
-        _ => todo!(),
+        Format::Parquet | Format::Ipc => Box::new(columnar::ColumnarReader::open(
+            &input, format, options, progress,
+        )?),
+        Format::Json | Format::Ndjson | Format::Npy => {
+            return Err(Error::usage(format!(
+                "{} cannot be read as a table yet",
+                format.name()
+            )));
+        }
     })
 }
 

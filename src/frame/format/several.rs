@@ -74,15 +74,30 @@ impl Several {
             self.schema = Some(frame.schema().as_ref().clone());
             return Ok(Some(frame));
         };
-        let path = || self.paths.get(self.file).map(|path| path.display().to_string()).unwrap_or_default();
-        if let Some(name) = frame.get_column_names().iter().find(|name| !schema.contains(name)) {
-            return Err(Error::invalid(format!("column `{name}` is not in the first file")).on(path()));
+        let path = || {
+            self.paths
+                .get(self.file)
+                .map(|path| path.display().to_string())
+                .unwrap_or_default()
+        };
+        if let Some(name) = frame
+            .get_column_names()
+            .iter()
+            .find(|name| !schema.contains(name))
+        {
+            return Err(
+                Error::invalid(format!("column `{name}` is not in the first file")).on(path()),
+            );
         }
         let columns = schema
             .iter_names()
             .map(|name| frame.column(name).cloned())
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Error::invalid("a column of the first file is missing").because(error).on(path()))?;
+            .map_err(|error| {
+                Error::invalid("a column of the first file is missing")
+                    .because(error)
+                    .on(path())
+            })?;
         let different: Vec<(String, DataType)> = columns
             .iter()
             .zip(schema.iter_values())
@@ -91,16 +106,27 @@ impl Several {
             .collect();
         if different.is_empty() {
             let height = frame.height();
-            return DataFrame::new(height, columns).map(Some).context(|| "cannot join the files");
+            return DataFrame::new(height, columns)
+                .map(Some)
+                .context(|| "cannot join the files");
         }
-        let widens = different.iter().any(|known| !self.options.dtypes.contains(known));
+        let widens = different
+            .iter()
+            .any(|known| !self.options.dtypes.contains(known));
         if !widens || self.starts > schema.len() {
-            let name = different.first().map(|(name, _)| name.clone()).unwrap_or_default();
-            return Err(Error::invalid(format!("column `{name}` has another type than in the first file"))
-                .on(path())
-                .hint("give its type: --dtypes COLUMN=TYPE"));
+            let name = different
+                .first()
+                .map(|(name, _)| name.clone())
+                .unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "column `{name}` has another type than in the first file"
+            ))
+            .on(path())
+            .hint("give its type: --dtypes COLUMN=TYPE"));
         }
-        self.options.dtypes.retain(|(name, _)| different.iter().all(|(other, _)| other != name));
+        self.options
+            .dtypes
+            .retain(|(name, _)| different.iter().all(|(other, _)| other != name));
         self.options.dtypes.extend(different);
         Ok(None)
     }
@@ -111,7 +137,11 @@ fn wider(one: &DataType, other: &DataType) -> DataType {
     match (one, other) {
         (one, other) if one == other => one.clone(),
         (one, other) if one.is_primitive_numeric() && other.is_primitive_numeric() => {
-            if one.is_integer() && other.is_integer() { DataType::Int64 } else { DataType::Float64 }
+            if one.is_integer() && other.is_integer() {
+                DataType::Int64
+            } else {
+                DataType::Float64
+            }
         }
         _ => DataType::String,
     }
@@ -174,7 +204,12 @@ mod tests {
                 path
             })
             .collect();
-        let mut reader = open_all(paths, Format::Csv, &ReadOptions::default(), Arc::new(Silent))?;
+        let mut reader = open_all(
+            paths,
+            Format::Csv,
+            &ReadOptions::default(),
+            Arc::new(Silent),
+        )?;
         let mut frames = Vec::new();
         loop {
             match reader.next()? {
@@ -193,12 +228,20 @@ mod tests {
             assert_eq!(frame.dtypes(), [DataType::Float64, DataType::String]);
         }
         let frames = read(&["a\n007\n", "a\nx\n"]).unwrap();
-        assert_eq!(frames[0].column("a").unwrap().get(0).unwrap().get_str(), Some("007"));
+        assert_eq!(
+            frames[0].column("a").unwrap().get(0).unwrap().get_str(),
+            Some("007")
+        );
     }
 
     #[test]
     fn other_columns_are_refused() {
-        assert!(read(&["a,b\n1,2\n", "a,c\n1,2\n"]).unwrap_err().to_string().contains("`c`"));
+        assert!(
+            read(&["a,b\n1,2\n", "a,c\n1,2\n"])
+                .unwrap_err()
+                .to_string()
+                .contains("`c`")
+        );
         assert!(read(&["a,b\n1,2\n", "a\n1\n"]).is_err());
     }
 }
