@@ -169,7 +169,8 @@ impl Error {
 
     /// What to do.
     pub fn hint_text(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+        let carried = || carried(self.0.source.as_ref()?.downcast_ref()?)?.hint_text();
+        self.0.hint.as_deref().or_else(carried)
     }
 }
 
@@ -249,6 +250,11 @@ impl IntoError for std::io::Error {
         }
     }
 }
+/// The error of ours that had to pass through `std::io::Read` or `Write`.
+fn carried(error: &std::io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 impl IntoError for rusqlite::Error {}
 impl IntoError for serde_json::Error {
     fn error_kind(&self) -> ErrorKind {

@@ -29,7 +29,7 @@ pub(super) fn check(
     let mut report = CheckReport::default();
     let overview = store.database.read(|connection| {
         Ok((
-            quick_check(connection)?,
+            integrity(connection)?,
             objects::keys(connection)?,
             stored_bytes(connection)?,
         ))
@@ -79,9 +79,9 @@ pub(super) fn check(
     Ok(report)
 }
 
-fn quick_check(connection: &Connection) -> Result<Vec<String>> {
+fn integrity(connection: &Connection) -> Result<Vec<String>> {
     let found: Vec<String> = connection
-        .prepare("PRAGMA quick_check")
+        .prepare("PRAGMA integrity_check")
         .and_then(|mut check| check.query_map([], |row| row.get(0))?.collect())
         .sql("read")?;
     Ok(found.into_iter().filter(|line| line != "ok").collect())

@@ -18,9 +18,11 @@ const LENGTH: usize = 32;
 /// Below this number of blocks threads cost more than they bring.
 const PARALLEL: usize = 8;
 
-/// The SHA-256 of some bytes.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; LENGTH] {
-    Sha256::digest(bytes).into()
+/// The SHA-256 of some bytes that follow each other.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; LENGTH] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
 }
 
 /// Digests of a file that is being written.
@@ -92,10 +94,7 @@ impl Digests {
 
     /// The file's own digest; the length of the last block is part of it.
     pub fn root(&self) -> [u8; LENGTH] {
-        let mut hash = Sha256::new();
-        hash.update(self.bytes.to_le_bytes());
-        hash.update(&self.list);
-        hash.finalize().into()
+        sha256(&[&self.bytes.to_le_bytes(), &self.list])
     }
 
     /// All blocks.
@@ -128,7 +127,7 @@ impl Digests {
         }
         let start = block * LENGTH;
         let expected = self.list.get(start..start + LENGTH);
-        Ok(expected.is_some_and(|expected| sha256(buffer) == expected))
+        Ok(expected.is_some_and(|expected| sha256(&[buffer]) == expected))
     }
 
     /// Verifies some blocks on all cores; the first damaged one, if any. A file of another

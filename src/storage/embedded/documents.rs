@@ -4,9 +4,8 @@
 use super::contents::{ContentKind, grow};
 use super::crash;
 use super::database::{Database, Sql};
-use super::digest::sha256;
 use super::layout::Layout;
-use super::objects::unseal;
+use super::objects::{seal, unseal};
 use super::reading::current;
 use super::staging::StagedFile;
 use crate::error::{Context, Error, Result};
@@ -111,7 +110,7 @@ impl DocumentsWriter {
             };
             let doc = doc.ok_or_else(|| Error::failed("the spooled documents are incomplete"))?;
             insert
-                .execute(params![content, doc, sha256(&doc)])
+                .execute(params![content, doc, seal(&doc, content)])
                 .sql("write to")?;
         }
         grow(connection, content, self.count, self.bytes)
@@ -178,6 +177,7 @@ impl Documents {
             self.after = row.get(0).sql("read")?;
             let document = unseal(
                 row.get_ref(1).sql("read")?.as_blob().unwrap_or_default(),
+                &self.content,
                 row.get_ref(2).sql("read")?.as_blob().unwrap_or_default(),
             );
             self.batch
@@ -209,9 +209,12 @@ impl Iterator for Documents {
                 let missing = std::mem::take(&mut self.left);
                 let key = self.key.clone();
                 Some(Err(Error::corrupt(format!(
-                    "{missing} documents of {key} are missing"
+                    "{key} is damaged: {missing} documents are missing"
                 ))
-                .on(key)))
+                .on(key)
+                .hint(
+                    "`om store check` lists what is damaged; store the object again",
+                )))
             }
         }
     }

@@ -45,12 +45,19 @@ pub(super) fn find(connection: &Connection, key: &Key) -> Result<Option<Object>>
     let Some((row, content, doc, checksum)) = found else {
         return Ok(None);
     };
-    let document = unseal(&doc, &checksum).map_err(|error| error.on(key.to_string()))?;
-    Ok(Some(Object {
+    let content: Option<String> = content;
+    let document = unseal(&doc, content.as_deref().unwrap_or_default(), &checksum)
+        .map_err(|error| error.on(key.to_string()))?;
+    let object = Object {
         row,
         document,
         content,
-    }))
+    };
+    match object.metadata() {
+        Ok(metadata) if metadata.key == *key => Ok(Some(object)),
+        Ok(_) => Err(misplaced(key)),
+        Err(error) => Err(error.on(key.to_string())),
+    }
 }
 
 /// The metadata of the objects that are selected, sorted by name.
@@ -72,24 +79,36 @@ pub(super) fn list(connection: &Connection, selection: &Selection) -> Result<Vec
             return Err(Error::corrupt("an object has no readable name"));
         };
         if selection.accepts(name, kind) {
-            let object = Key::new(&selection.bucket, &selection.prefix, name);
+            let key = Key::new(&selection.bucket, &selection.prefix, name);
+            let content: Option<String> = row.get(2).sql("read")?;
             let document = unseal(
                 row.get_ref(3).sql("read")?.as_blob().unwrap_or_default(),
+                content.as_deref().unwrap_or_default(),
                 row.get_ref(4).sql("read")?.as_blob().unwrap_or_default(),
             )
-            .map_err(|error| error.on(object.to_string()))?;
-            let content = row.get(2).sql("read")?;
-            found.push(
-                Object {
-                    row: 0,
-                    document,
-                    content,
-                }
-                .metadata()?,
-            );
+            .map_err(|error| error.on(key.to_string()))?;
+            let object = Object {
+                row: 0,
+                document,
+                content,
+            };
+            let metadata = object
+                .metadata()
+                .map_err(|error| error.on(key.to_string()))?;
+            if metadata.key != key || metadata.kind != kind {
+                return Err(misplaced(&key));
+            }
+            found.push(metadata);
         }
     }
     Ok(found)
+}
+
+/// The row and the document in it speak of different objects.
+fn misplaced(key: &Key) -> Error {
+    Error::corrupt(format!("the metadata stored for {key} is another object's"))
+        .on(key.to_string())
+        .hint("`om store check` tells what is damaged")
 }
 
 /// The keys of all objects, in order.
@@ -134,7 +153,7 @@ pub(super) fn save(
     let doc = document
         .to_vec()
         .context(|| "the metadata cannot be stored")?;
-    let checksum = sha256(&doc);
+    let checksum = seal(&doc, content.unwrap_or_default());
     let key = &metadata.key;
     crash::point();
     connection
@@ -184,9 +203,14 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<Option<Option
         .sql("write to")
 }
 
+/// What vouches for a document and for the content that it speaks of.
+pub(super) fn seal(doc: &[u8], content: &str) -> [u8; 32] {
+    sha256(&[doc, content.as_bytes()])
+}
+
 /// Decodes a document after it has been verified.
-pub(super) fn unseal(doc: &[u8], checksum: &[u8]) -> Result<Document> {
-    if sha256(doc) != checksum {
+pub(super) fn unseal(doc: &[u8], content: &str, checksum: &[u8]) -> Result<Document> {
+    if seal(doc, content) != checksum {
         return Err(
             Error::corrupt("the stored document is not the one that was written")
                 .hint("`om store check` tells what is damaged"),
