@@ -82,7 +82,7 @@ fn strings_and_nulls_train_in_one_command() {
 #[test]
 fn grid_search_keeps_the_best_model() {
     let om = iris();
-    om.ok(&["models", "put", "k-nearest-neighbors", "knn"]);
+    om.ok(&["models", "put", "k-neighbors", "knn"]);
     let results = om.json(&[
         "runtime", "model", "knn", "gridsearch", "iris[^species]", "iris[species]", "--param", "n_neighbors=[1,5,15]", "--result", "best",
     ]);

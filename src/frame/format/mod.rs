@@ -80,10 +80,10 @@ impl Format {
         let lower = name.trim().to_lowercase();
         suffix(&lower).ok_or_else(|| {
             let names = Format::ALL.map(Format::name);
-            let error = Error::usage(format!("'{name}' is not a format"));
+            let error = Error::usage(format!("`{name}` is not a format"));
             match nearest(&lower, names) {
                 Some(near) => error.hint(format!(
-                    "did you mean '{near}'? formats: {}",
+                    "did you mean `{near}`? formats: {}",
                     names.join(", ")
                 )),
                 None => error.hint(format!("formats: {}", names.join(", "))),

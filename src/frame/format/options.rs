@@ -231,7 +231,7 @@ impl ReadOptions {
             for (column, name) in types {
                 let name = name.as_str().ok_or_else(|| {
                     Error::usage(format!(
-                        "the type of '{column}' must be text, such as \"int\""
+                        "the type of `{column}` must be text, such as \"int\""
                     ))
                 })?;
                 self.dtypes.push((column, dtype::parse(name)?));
@@ -240,7 +240,7 @@ impl ReadOptions {
         }
         for part in typed_columns(text) {
             let (column, name) = part.rsplit_once(['=', ':']).ok_or_else(|| {
-                Error::usage(format!("'{part}' is not a column with a type"))
+                Error::usage(format!("`{part}` is not a column with a type"))
                     .hint("for example: qty=int,region=category")
             })?;
             self.dtypes
@@ -395,10 +395,10 @@ impl WriteOptions {
 }
 
 fn unknown(key: &str, keys: &[&str]) -> Error {
-    let error = Error::usage(format!("there is no option '{key}'"));
+    let error = Error::usage(format!("there is no option `{key}`"));
     match nearest(key, keys.iter().copied()) {
         Some(near) => error.hint(format!(
-            "did you mean '{near}'? options: {}",
+            "did you mean `{near}`? options: {}",
             keys.join(", ")
         )),
         None => error.hint(format!("options: {}", keys.join(", "))),
@@ -406,7 +406,7 @@ fn unknown(key: &str, keys: &[&str]) -> Error {
 }
 
 fn unsuitable(key: &str, value: &str, wanted: &str) -> Error {
-    Error::usage(format!("{key} takes {wanted}, not '{value}'"))
+    Error::usage(format!("{key} takes {wanted}, not `{value}`"))
 }
 
 /// `\t`, `\n` and `\r` as the characters they stand for.
@@ -525,7 +525,7 @@ mod tests {
             error
                 .hint_text()
                 .unwrap()
-                .starts_with("did you mean 'na_values'")
+                .starts_with("did you mean `na_values`")
         );
         for (key, value) in [
             ("sep", ";;"),

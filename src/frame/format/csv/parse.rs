@@ -223,7 +223,7 @@ impl Plan {
         let line = self.line(block, start);
         Some(
             Error::invalid(format!(
-                "column '{}', line {line}: '{text}' is not {}",
+                "column `{}`, line {line}: `{text}` is not {}",
                 field.name,
                 pandas_name(dtype)
             ))
