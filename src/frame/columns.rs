@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn names_the_nearest_and_all() {
         let error = unknown_column("qtty", ["qty", "price"]);
-        assert_eq!(error.message(), "there is no column 'qtty'");
+        assert_eq!(error.message(), "there is no column `qtty`");
         assert_eq!(
             error.hint_text().unwrap(),
             "did you mean `qty`? columns: qty, price"

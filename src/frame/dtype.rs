@@ -174,7 +174,7 @@ mod tests {
             assert!(parse(name).is_ok(), "{name}");
         }
         let error = parse("flaot").unwrap_err();
-        assert!(error.hint_text().unwrap().contains("'float'"), "{error}");
+        assert!(error.hint_text().unwrap().contains("`float`"), "{error}");
         assert!(parse("datetime64[ns, Mars/Olympus]").is_err());
     }
 }

@@ -244,7 +244,7 @@ mod tests {
             assert!(Aggregate::parse_list(text).is_err(), "{text}");
         }
         let error = Aggregate::parse_list("a=meen").unwrap_err();
-        assert!(error.hint_text().unwrap().contains("'mean'"));
+        assert!(error.hint_text().unwrap().contains("`mean`"));
     }
 
     #[test]

@@ -198,7 +198,7 @@ mod tests {
                 .unwrap_err()
                 .hint_text()
                 .unwrap()
-                .contains("'parquet'")
+                .contains("`parquet`")
         );
     }
 }
