@@ -151,3 +151,16 @@ fn every_estimator_is_documented() {
     }
     om.fails(&["models", "estimators", "random-forrest"], 2, "random-forest");
 }
+
+#[test]
+fn training_keeps_the_identity_of_a_model() {
+    let om = iris();
+    om.ok(&["models", "put", "gaussian-nb", "nb"]);
+    let before = om.json(&["models", "metadata", "nb"]);
+    om.ok(&["runtime", "model", "nb", "fit", "iris[^species]", "iris[species]"]);
+    let after = om.json(&["models", "metadata", "nb"]);
+    assert_eq!((&before["_id"], &before["created"]), (&after["_id"], &after["created"]));
+    assert_eq!(after["kind_meta"]["trained"], true);
+    om.ok(&["models", "put", "gaussian-nb", "nb", "--replace"]);
+    assert_ne!(om.json(&["models", "metadata", "nb"])["_id"], before["_id"]);
+}
