@@ -125,7 +125,7 @@ fn check(case: &Value) -> Vec<String> {
     }
     if case["coefficients"].is_array() {
         let learned = model.learned();
-        let last = learned.as_object().unwrap().values().last().unwrap();
+        let last = learned.as_object().unwrap().values().next_back().unwrap();
         let one = std::slice::from_ref(last);
         let planes = last.as_array().map_or(one, Vec::as_slice);
         let named = |plane: &Value| -> Vec<Value> {

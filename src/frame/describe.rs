@@ -6,8 +6,8 @@ use super::json;
 use super::run::{collect, schema};
 use crate::error::{Context, Result};
 use polars::prelude::{
-    AnyValue, Column, DataType, IntoColumn, LazyFrame, QuantileMethod, Series, SortMultipleOptions,
-    Expr, col,
+    AnyValue, Column, DataType, Expr, IntoColumn, LazyFrame, QuantileMethod, Series,
+    SortMultipleOptions, col,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -93,7 +93,10 @@ pub fn describe(mut frame: LazyFrame) -> Result<Description> {
         columns: Vec::with_capacity(names.len()),
     };
     for some in names.chunks(TOGETHER) {
-        let columns: Vec<_> = some.iter().map(|name| Expr::Column(name.as_str().into())).collect();
+        let columns: Vec<_> = some
+            .iter()
+            .map(|name| Expr::Column(name.as_str().into()))
+            .collect();
         let part = collect(frame.clone().select(columns))?;
         description.rows = part.height() as u64;
         for column in part.columns() {

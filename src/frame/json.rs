@@ -4,7 +4,7 @@
 use super::instant::{date_text, time_text, timestamp_text};
 use crate::error::{Context, Error, Result};
 use polars::prelude::{
-    AnyValue, Column, DataFrame, DataType, IntoColumn, NamedFrom, Series, TimeUnit,
+    AnyValue, Column, DataFrame, Field, IntoColumn, NamedFrom, Series, TimeUnit,
 };
 use serde_json::{Map, Number, Value};
 
@@ -148,17 +148,23 @@ fn float(exact: String, number: f64) -> Value {
 }
 
 fn structure(value: &AnyValue) -> Value {
-    let DataType::Struct(fields) = value.dtype() else {
-        return Value::Null;
+    let fields = |fields: &[Field], values: &[AnyValue]| {
+        let names = fields.iter().map(|field| field.name().to_string());
+        Value::Object(
+            names
+                .zip(values.iter().map(self::value))
+                .collect::<Map<_, _>>(),
+        )
     };
-    let mut values = Vec::new();
-    value._materialize_struct_av(&mut values);
-    let names = fields.iter().map(|field| field.name().to_string());
-    Value::Object(
-        names
-            .zip(values.iter().map(self::value))
-            .collect::<Map<_, _>>(),
-    )
+    match value {
+        AnyValue::StructOwned(whole) => fields(&whole.1, &whole.0),
+        AnyValue::Struct(_, _, names) => {
+            let mut values = Vec::new();
+            value._materialize_struct_av(&mut values);
+            fields(names, &values)
+        }
+        _ => Value::Null,
+    }
 }
 
 fn hex(bytes: &[u8]) -> Value {
@@ -186,6 +192,7 @@ fn datetime(ticks: i64, unit: TimeUnit, utc: bool) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use polars::prelude::DataType;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -229,9 +236,9 @@ mod tests {
             ] {
                 datetime(ticks, unit, true);
             }
-            time_text(ticks);
+            value(&AnyValue::Time(ticks));
         }
-        date_text(i64::from(i32::MAX));
+        assert_eq!(value(&AnyValue::Date(i32::MAX)), "5881580-07-11");
         assert_eq!(
             datetime(-1, TimeUnit::Milliseconds, false),
             "1969-12-31T23:59:59.999"

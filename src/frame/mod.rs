@@ -20,8 +20,8 @@ mod sql;
 mod zone;
 
 pub use batches::{batches, sample};
-pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub(crate) use columns::unknown_column;
+pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
 pub use run::{collect, run, schema, selected};

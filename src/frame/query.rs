@@ -126,12 +126,18 @@ impl Query {
             filter.columns(names);
         }
         names.extend(self.group_by.iter().cloned());
-        names.extend(self.aggregates.iter().map(|aggregate| aggregate.column.clone()));
+        names.extend(
+            self.aggregates
+                .iter()
+                .map(|aggregate| aggregate.column.clone()),
+        );
         if !self.is_grouped() {
             names.extend(self.sort.iter().map(|sort| sort.column.clone()));
             match &self.columns {
                 Columns::All => {}
-                Columns::Only(columns) | Columns::Except(columns) => names.extend(columns.iter().cloned()),
+                Columns::Only(columns) | Columns::Except(columns) => {
+                    names.extend(columns.iter().cloned())
+                }
                 Columns::Range(from, to) => names.extend(from.iter().chain(to).cloned()),
             }
         }

@@ -56,7 +56,7 @@ impl Get {
         }
         let out = Target::open(session, path.as_deref(), self.binary(&stored, format))?;
         match stored {
-            Stored::Table(frame) => self.table(session, frame, format, path.as_deref(), out),
+            Stored::Table(frame) => self.table(session, *frame, format, path.as_deref(), out),
             Stored::Array(mut blob) if matches!(format, None | Some(Format::Npy)) => out.copy(&mut blob),
             array @ Stored::Array(_) => {
                 let frame = crate::frame::run(array.table(&self.name)?, &query)?;

@@ -93,7 +93,7 @@ impl Put {
         let started = std::time::Instant::now();
         let metadata = om.datasets.put(&self.name, object, &options)?;
         let stats = om.datasets.stats(&metadata)?;
-        session.output.note(&super::stored_line(&om.datasets, &metadata, stats, started.elapsed()));
+        session.output.note(super::stored_line(&om.datasets, &metadata, stats, started.elapsed()));
         metadata_line(session, &metadata)
     }
 

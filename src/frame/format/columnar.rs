@@ -119,7 +119,7 @@ fn count(frame: LazyFrame) -> Option<u64> {
 }
 
 /// Columns, types and the number of rows as the options want them.
-fn adapted(mut frame: LazyFrame, options: &ReadOptions) -> Result<LazyFrame> {
+pub(super) fn adapted(mut frame: LazyFrame, options: &ReadOptions) -> Result<LazyFrame> {
     let schema = schema(&mut frame)?;
     let check = |name: &String| match schema.contains(name) {
         true => Ok(()),

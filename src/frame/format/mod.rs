@@ -5,10 +5,12 @@ mod columnar;
 mod csv;
 mod encoding;
 mod input;
+mod json;
 mod kind;
 mod options;
 mod output;
 mod pipeline;
+mod restart;
 mod several;
 mod text;
 mod write;
@@ -151,18 +153,34 @@ pub fn open(
 ) -> Result<Box<dyn FrameReader>> {
     let input = Input::new(source)?;
     Ok(match format {
-        Format::Csv => Box::new(csv::CsvReader::open(input, b',', options, progress)?),
-        Format::Tsv => Box::new(csv::CsvReader::open(input, b'\t', options, progress)?),
+        Format::Csv => csv::open(input, b',', options, progress)?,
+        Format::Tsv => csv::open(input, b'\t', options, progress)?,
         Format::Parquet | Format::Ipc => Box::new(columnar::ColumnarReader::open(
             &input, format, options, progress,
         )?),
-        Format::Json | Format::Ndjson | Format::Npy => {
-            return Err(Error::usage(format!(
-                "{} cannot be read as a table yet",
-                format.name()
-            )));
-        }
+        Format::Json => json::open(input, false, options, progress)?,
+        Format::Ndjson => json::open(input, true, options, progress)?,
+        Format::Npy => Box::new(Once(Some(array(&input, options, &progress)?))),
     })
+}
+
+/// A reader of what had to be read at once.
+struct Once(Option<DataFrame>);
+
+impl FrameReader for Once {
+    fn next(&mut self) -> Result<Step> {
+        Ok(self.0.take().map_or(Step::Done, Step::Frame))
+    }
+}
+
+/// An array as a table.
+fn array(input: &Input, options: &ReadOptions, progress: &Arc<dyn Progress>) -> Result<DataFrame> {
+    let mut bytes = Vec::new();
+    let mut reader = input.bytes("reading", progress)?;
+    std::io::Read::read_to_end(&mut reader, &mut bytes).map_err(|error| input.unreadable(error))?;
+    let frame = crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(input.name()))?;
+    let frame = columnar::adapted(polars::prelude::IntoLazy::lazy(frame), options)?;
+    crate::frame::collect(frame)
 }
 
 #[cfg(test)]

@@ -21,16 +21,19 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub(super) use column::Builder;
+pub(super) use cut::Blocks;
+pub(super) use dialect::Dialect;
+
+use super::FrameReader;
 use super::input::Input;
 use super::options::{BadLines, Header, ReadOptions};
-use super::pipeline::Pipeline;
-use super::{FrameReader, Step};
+use super::restart::{Blocks as AnyBlocks, Outcome, Plan, Restarting, changed_meanwhile};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use cut::{Block, Blocks};
-use dialect::Dialect;
+use cut::Block;
 use layout::{Layout, has_header};
-use parse::{Kinds, Outcome, Plan};
+use parse::Parser;
 use polars::prelude::DataFrame;
 use record::{Found, Records};
 use std::io::Read;
@@ -44,188 +47,97 @@ const BLOCK: usize = if cfg!(test) { 64 << 10 } else { 4 << 20 };
 /// Bytes of a block for each column, so that frames of very wide files are not too short.
 const BLOCK_PER_COLUMN: usize = 1 << 10;
 
-/// Reads one CSV file.
-pub(super) struct CsvReader {
-    input: Input,
-    options: ReadOptions,
-    separator: u8,
-    progress: Arc<dyn Progress>,
-    plan: Plan,
-    work: Pipeline<Outcome>,
-    /// Rows handed out in this pass.
-    rows: u64,
-    /// Frames handed out in this pass.
-    frames: u64,
-    skipped: u64,
-    ended: bool,
-}
-
 type Source = Blocks<Box<dyn Read + Send>>;
 
-impl CsvReader {
-    /// Opens a file and infers its types over the first block.
-    pub fn open(
-        input: Input,
-        separator: u8,
-        options: &ReadOptions,
-        progress: Arc<dyn Progress>,
-    ) -> Result<CsvReader> {
-        let pass = Pass::start(&input, separator, options, &progress, "reading")?;
-        let mut plan = Plan {
-            layout: Layout::new(options, pass.names).map_err(|error| error.on(input.name()))?,
+/// Opens a file and infers its types over the first block.
+pub(super) fn open(
+    input: Input,
+    separator: u8,
+    options: &ReadOptions,
+    progress: Arc<dyn Progress>,
+) -> Result<Box<dyn FrameReader>> {
+    let pass = Pass::start(&input, separator, options, &progress, "reading")?;
+    let layout = Layout::new(options, pass.names).map_err(|error| error.on(input.name()))?;
+    let rows = options
+        .rows
+        .map(|rows| usize::try_from(rows).unwrap_or(usize::MAX));
+    let mut plan = CsvPlan {
+        parser: Parser {
             dialect: pass.dialect,
+            layout,
             bad_lines: options.bad_lines,
-            name: input.name().to_owned(),
-            rows: options.rows.map_or(usize::MAX, |rows| {
-                usize::try_from(rows).unwrap_or(usize::MAX)
-            }),
-        };
-        if let Some(first) = &pass.first {
-            let kinds = plan.kinds(first)?.kinds;
-            plan.layout.widen(&kinds);
-        }
-        let work = parsing(&input, plan.clone(), pass.first, pass.blocks)?;
-        Ok(CsvReader {
-            input,
-            options: options.clone(),
-            separator,
-            progress,
-            plan,
-            work,
-            rows: 0,
-            frames: 0,
-            skipped: 0,
-            ended: false,
-        })
+            rows: rows.unwrap_or(usize::MAX),
+        },
+        input,
+        separator,
+        options: options.clone(),
+    };
+    if let Some(first) = &pass.first {
+        let (kinds, _) = plan.kinds(first)?;
+        plan.widen(kinds);
     }
-
-    /// Looks at the whole file, and starts to parse it again.
-    fn restart(&mut self) -> Result<()> {
-        let pass = self.pass("finding types")?;
-        let plan = self.plan.clone();
-        let mut work = on_blocks(&self.input, pass.first, pass.blocks, move |block| {
-            plan.kinds(block)
-        })?;
-        let (mut rows, mut changed) = (0, false);
-        while self.options.rows.is_none_or(|limit| rows < limit) {
-            self.progress.check()?;
-            let Some(kinds) = work.next() else { break };
-            let Kinds { kinds, rows: more } = kinds??;
-            changed |= self.plan.layout.widen(&kinds);
-            rows += more;
-        }
-        drop(work);
-        if !changed {
-            return Err(
-                Error::failed("the file has changed while it was read").on(self.input.name())
-            );
-        }
-        let pass = self.pass("reading")?;
-        self.work = parsing(&self.input, self.plan.clone(), pass.first, pass.blocks)?;
-        (self.rows, self.frames, self.skipped) = (0, 0, 0);
-        Ok(())
-    }
-
-    fn pass(&self, label: &str) -> Result<Pass> {
-        let pass = Pass::start(
-            &self.input,
-            self.separator,
-            &self.options,
-            &self.progress,
-            label,
-        )?;
-        if pass.names.len() != self.plan.layout.columns.len() {
-            return Err(
-                Error::failed("the file has changed while it was read").on(self.input.name())
-            );
-        }
-        Ok(pass)
-    }
-
-    fn step(&mut self) -> Result<Step> {
-        loop {
-            self.progress.check()?;
-            if self.ended
-                || self
-                    .options
-                    .rows
-                    .is_some_and(|limit| self.rows >= limit && self.frames > 0)
-            {
-                self.finish();
-                return Ok(Step::Done);
-            }
-            match self.work.next().transpose()? {
-                Some(Outcome::Parsed(parsed)) => {
-                    self.skipped += parsed.skipped;
-                    let frame = self.limited(parsed.frame);
-                    if frame.height() > 0 {
-                        return Ok(self.hand_out(frame));
-                    }
-                }
-                Some(Outcome::Misfit) => {
-                    let told = self.frames > 0;
-                    self.restart()?;
-                    if told {
-                        return Ok(Step::Restart);
-                    }
-                }
-                Some(Outcome::Failed(error)) => return Err(error),
-                None => {
-                    self.ended = true;
-                    if self.frames == 0 {
-                        return self.empty();
-                    }
-                }
-            }
-        }
-    }
-
-    fn limited(&self, frame: DataFrame) -> DataFrame {
-        match self.options.rows {
-            Some(limit) => frame.head(usize::try_from(limit.saturating_sub(self.rows)).ok()),
-            None => frame,
-        }
-    }
-
-    fn hand_out(&mut self, frame: DataFrame) -> Step {
-        self.rows += frame.height() as u64;
-        self.frames += 1;
-        Step::Frame(frame)
-    }
-
-    /// A frame with the columns of a file without rows.
-    fn empty(&mut self) -> Result<Step> {
-        match self.plan.parse(&Block {
-            bytes: Vec::new(),
-            line: 1,
-        }) {
-            Outcome::Parsed(parsed) => Ok(self.hand_out(parsed.frame)),
-            Outcome::Failed(error) => Err(error),
-            Outcome::Misfit => {
-                Err(Error::failed("cannot make an empty frame").on(self.input.name()))
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        self.ended = true;
-        if self.skipped > 0 && self.options.bad_lines == BadLines::Warn {
-            let lines = if self.skipped == 1 { "line" } else { "lines" };
-            self.progress.note(&format!(
-                "{}: left out {} bad {lines}",
-                self.input.name(),
-                self.skipped
-            ));
-            self.skipped = 0;
-        }
-    }
+    let blocks = all_blocks(&plan.input, pass.first, pass.blocks);
+    let warns = options.bad_lines == BadLines::Warn;
+    Ok(Box::new(Restarting::new(
+        plan,
+        blocks,
+        options.rows,
+        warns,
+        progress,
+    )?))
 }
 
-impl FrameReader for CsvReader {
-    fn next(&mut self) -> Result<Step> {
-        let step = self.step();
-        self.ended |= step.is_err();
-        step
+/// How a CSV file is read.
+#[derive(Clone)]
+struct CsvPlan {
+    input: Input,
+    separator: u8,
+    options: ReadOptions,
+    parser: Parser,
+}
+
+impl Plan for CsvPlan {
+    type Block = Block;
+    type Kinds = Vec<super::kind::Kind>;
+
+    fn blocks(&self, label: &str, progress: &Arc<dyn Progress>) -> Result<AnyBlocks<Block>> {
+        let pass = Pass::start(&self.input, self.separator, &self.options, progress, label)?;
+        if pass.names.len() != self.parser.layout.columns.len() {
+            return Err(changed_meanwhile(self.name()));
+        }
+        Ok(all_blocks(&self.input, pass.first, pass.blocks))
+    }
+
+    fn parse(&self, block: &Block) -> Outcome {
+        match self.parser.parse(block) {
+            Ok(Some((frame, skipped))) => Outcome::Parsed(frame, skipped),
+            Ok(None) => Outcome::Misfit,
+            Err(error) => Outcome::Failed(error.on(self.name())),
+        }
+    }
+
+    fn kinds(&self, block: &Block) -> Result<(Self::Kinds, u64)> {
+        self.parser
+            .kinds(block)
+            .map_err(|error| error.on(self.name()))
+    }
+
+    fn widen(&mut self, kinds: Self::Kinds) -> bool {
+        self.parser.layout.widen(&kinds)
+    }
+
+    fn empty(&self) -> Result<DataFrame> {
+        match self.parser.parse(&Block {
+            bytes: Vec::new(),
+            line: 1,
+        })? {
+            Some((frame, _)) => Ok(frame),
+            None => Err(Error::failed("cannot make an empty frame").on(self.name())),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.input.name()
     }
 }
 
@@ -352,24 +264,8 @@ fn first_record(block: &Block, dialect: &Dialect) -> Result<Option<(Vec<String>,
     }
 }
 
-fn parsing(
-    input: &Input,
-    plan: Plan,
-    first: Option<Block>,
-    blocks: Source,
-) -> Result<Pipeline<Outcome>> {
-    on_blocks(input, first, blocks, move |block| plan.parse(block))
-}
-
-fn on_blocks<T: Send + 'static>(
-    input: &Input,
-    first: Option<Block>,
-    mut blocks: Source,
-    work: impl Fn(&Block) -> T + Send + Sync + 'static,
-) -> Result<Pipeline<T>> {
+fn all_blocks(input: &Input, first: Option<Block>, mut blocks: Source) -> AnyBlocks<Block> {
     let input = input.clone();
     let rest = std::iter::from_fn(move || next(&mut blocks, &input).transpose());
-    Pipeline::start(first.map(Ok).into_iter().chain(rest), move |block| {
-        work(&block)
-    })
+    Box::new(first.map(Ok).into_iter().chain(rest))
 }

@@ -14,35 +14,12 @@ use polars::prelude::{Column, DataFrame};
 
 /// How all blocks of a file are read.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(super) struct Parser {
     pub dialect: Dialect,
     pub layout: Layout,
     pub bad_lines: BadLines,
-    /// What errors call the file.
-    pub name: String,
     /// Rows that are wanted of a block at the most.
     pub rows: usize,
-}
-
-/// A block that was read.
-pub(crate) struct Parsed {
-    pub frame: DataFrame,
-    /// Bad records that were left out.
-    pub skipped: u64,
-}
-
-/// What became of a block.
-pub(crate) enum Outcome {
-    Parsed(Parsed),
-    /// An inferred type is too narrow.
-    Misfit,
-    Failed(Error),
-}
-
-/// The kinds in a block.
-pub(crate) struct Kinds {
-    pub kinds: Vec<Kind>,
-    pub rows: u64,
 }
 
 /// Why a record is not read on.
@@ -51,23 +28,10 @@ struct Stop {
     text: String,
 }
 
-impl Plan {
-    /// Makes a frame of a block.
-    pub fn parse(&self, block: &Block) -> Outcome {
-        match self.parsed(block) {
-            Ok(Some(parsed)) => Outcome::Parsed(parsed),
-            Ok(None) => Outcome::Misfit,
-            Err(error) => Outcome::Failed(error.on(&self.name)),
-        }
-    }
-
-    /// Finds the kinds of the inferred columns in a block.
-    pub fn kinds(&self, block: &Block) -> Result<Kinds> {
-        self.found_kinds(block)
-            .map_err(|error| error.on(&self.name))
-    }
-
-    fn parsed(&self, block: &Block) -> Result<Option<Parsed>> {
+impl Parser {
+    /// Makes a frame of a block, and counts the bad records that were left out. None
+    /// when an inferred type is too narrow.
+    pub fn parse(&self, block: &Block) -> Result<Option<(DataFrame, u64)>> {
         let text = self.text(block)?;
         let columns = &self.layout.columns;
         // A guess at the number of rows: the first line is like the others.
@@ -117,10 +81,11 @@ impl Plan {
             .collect::<Result<_, _>>()
             .context(|| "cannot make a column")?;
         let frame = DataFrame::new(rows, columns).context(|| "cannot make a frame")?;
-        Ok(Some(Parsed { frame, skipped }))
+        Ok(Some((frame, skipped)))
     }
 
-    fn found_kinds(&self, block: &Block) -> Result<Kinds> {
+    /// Finds the kinds of the inferred columns in a block, and the number of its rows.
+    pub fn kinds(&self, block: &Block) -> Result<(Vec<Kind>, u64)> {
         let text = self.text(block)?;
         let columns = &self.layout.columns;
         let mut kinds: Vec<Option<(Kind, bool)>> = columns
@@ -157,10 +122,7 @@ impl Plan {
             .into_iter()
             .map(|kind| kind.map_or(Kind::Null, |(kind, _)| kind))
             .collect();
-        Ok(Kinds {
-            kinds,
-            rows: rows as u64,
-        })
+        Ok((kinds, rows as u64))
     }
 
     /// Steps over the next record if it has the wrong number of fields.

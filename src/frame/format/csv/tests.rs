@@ -62,7 +62,7 @@ fn read(text: impl Into<Vec<u8>>) -> DataFrame {
 }
 
 fn refused(text: impl Into<Vec<u8>>, settings: &[(&str, &str)]) -> Error {
-    read_with(text, settings).expect_err("must be refused")
+    read_with(text, settings).err().unwrap()
 }
 
 fn dtypes(frame: &DataFrame) -> Vec<String> {
