@@ -337,7 +337,7 @@ fn work_for_ever(storage: &dyn Storage) {
         let _ = storage.delete(&key("moved"));
         storage.rename(&key("file"), &key("moved")).unwrap();
         storage.delete(&key("object")).unwrap();
-        documents(storage, Mode::Replace, count as i32 % 3_000);
+        documents(storage, Mode::Replace, 1 + count as i32 % 3_000);
         update(storage);
     }
 }

@@ -110,7 +110,7 @@ fn parameters_find_their_step() {
     )
     .unwrap();
     let error = wrong("ridge", json!({"alhpa": 1}));
-    assert_eq!(error.hint_text(), Some("did you mean alpha?"));
+    assert_eq!(error.hint_text(), Some("did you mean `alpha`?"));
     let error = wrong("ridge", json!({"rigde__alpha": 1}));
     assert_eq!(error.hint_text(), Some("did you mean ridge?"));
     let error = wrong("ridge", json!({"alpha": "much"}));
@@ -252,7 +252,7 @@ fn metrics_are_checked() {
     let (x, y) = flowers();
     let model = trained("logistic-regression", json!({}));
     let error = model.score(&x, Some(&y), Some("acuracy")).unwrap_err();
-    assert_eq!(error.hint_text(), Some("did you mean accuracy?"));
+    assert_eq!(error.hint_text(), Some("did you mean `accuracy`?"));
     let error = model.score(&x, Some(&y), Some("r2")).unwrap_err();
     assert!(
         error.message().contains("does not score a classifier"),

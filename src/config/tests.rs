@@ -300,7 +300,7 @@ fn unknown_profiles_are_suggested() {
     machine.options.profile = Some("prodution".to_owned());
     let error = machine.load().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.hint_text().unwrap().contains("\"production\""));
+    assert!(error.hint_text().unwrap().contains("`production`"));
     machine.options.profile = Some("empty".to_owned());
     assert_eq!(machine.load().unwrap().profile_name(), Some("empty"));
     machine.options.profile = Some(NO_PROFILE.to_owned());

@@ -220,7 +220,7 @@ fn input(path: &Path) -> Result<Box<dyn Read>> {
     }
     let object = path.display().to_string();
     if path.is_dir() {
-        return Err(Error::invalid(format!("{object} is a directory"))
+        return Err(Error::usage(format!("{object} is a directory, not a file"))
             .on(object)
             .hint("pack it first: tar czf - DIR | om datasets put - NAME --as file"));
     }
