@@ -6,6 +6,10 @@
 //!   step; a writer that is dropped, or whose process dies, leaves the old object.
 //! - Readers never wait for writers and see one state of an object, old or new.
 //! - What is read is what was written, or [`crate::ErrorKind::Corrupt`].
+//! - Metadata that has become stale still reads: when its object was replaced by one of
+//!   the same kind and `kind_meta`, the new content is read. When it has become something
+//!   else, reading is a [`crate::ErrorKind::Conflict`] (find it again); when it was
+//!   dropped, [`crate::ErrorKind::NotFound`].
 //!
 //! Rows. A frame handed to [`Writer::rows`] carries index columns (`_idx#0_name`, …) only
 //! if it has an index of its own; the default range index `_idx#0_0` and the row id
@@ -64,6 +68,9 @@ pub trait Storage: Debug + Send + Sync {
     fn rename(&self, from: &Key, to: &Key) -> Result<Metadata>;
 
     /// Reads rows; the storage runs as much of `query` as it can and returns the rest.
+    /// The frame has at least the stored columns that `query` needs. It has the derived
+    /// columns `_idx#0_0` and `_om#rowid` only when `query` names them; the rest then names
+    /// the columns of the result. It stays readable whatever is written meanwhile.
     fn scan(&self, metadata: &Metadata, query: &Query) -> Result<Scan>;
 
     /// Reads documents in the order in which they were written.
@@ -105,12 +112,16 @@ pub trait Writer {
     /// Adds a document.
     fn document(&mut self, document: Document) -> Result<()>;
 
-    /// Adds bytes to the blob.
+    /// Adds bytes to the blob; an empty slice makes an empty one. One object holds rows,
+    /// or documents, or a blob; a writer that stages none makes metadata only.
     fn bytes(&mut self, bytes: &[u8]) -> Result<()>;
 
     /// Makes the staged content the object's, together with `metadata`, in one step.
-    /// The storage fills `id` (kept on append), `collection`, `objid`, `gridfile`,
-    /// `created` (kept on append), `modified` and `content`.
+    /// The storage fills `key`, `id`, `collection`, `objid`, `gridfile`, `created`,
+    /// `modified` and `content`. `id` and `created` are kept on append, and on replace
+    /// when `metadata` carries the `id` of the object that is there. In these cases,
+    /// attributes that others have changed since the writer started stay changed, unless
+    /// `metadata` changes them too.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Conflict`] when another process made (on create) or replaced

@@ -73,6 +73,11 @@ pub(super) fn commit(
     metadata: Metadata,
     mut payload: Payload,
 ) -> Result<Metadata> {
+    if let Payload::Documents(documents) = &payload
+        && documents.are_many()
+    {
+        store.database.settle()?;
+    }
     let change = Change {
         store,
         key,
@@ -165,12 +170,8 @@ impl Change<'_> {
         }
         let metadata = self.compose(metadata, present.as_ref(), payload, objid);
         let row = found.map(|object| object.row);
-        let metadata = objects::save(
-            transaction,
-            row,
-            &metadata.to_document(),
-            content.as_deref(),
-        )?;
+        let document = metadata.to_document();
+        let metadata = objects::save(transaction, self.key, row, &document, content.as_deref())?;
         let unlink = match old {
             Some(old) if content.as_ref() != Some(&old) => contents::remove(transaction, &old)?,
             _ => Vec::new(),

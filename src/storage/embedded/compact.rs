@@ -118,3 +118,55 @@ pub(super) fn compact(store: &EmbeddedStorage, metadata: &Metadata) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::frame::Query;
+    use crate::storage::embedded::Options;
+    use crate::storage::{Key, Mode, Storage};
+    use polars::prelude::df;
+
+    #[test]
+    fn small_appends_leave_few_files_and_large_ones_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let store = EmbeddedStorage::open(home.path(), Options::default()).unwrap();
+        let key = Key::new("omegaml", "data/", "a");
+        let mut expected = Vec::new();
+        for number in 0..100_i64 {
+            let rows = if number == 40 {
+                SMALL_ROWS as i64 + 1
+            } else {
+                1
+            };
+            let mut writer = store.write(&key, Mode::Append).unwrap();
+            writer
+                .rows(df!("n" => vec![number; rows as usize]).unwrap())
+                .unwrap();
+            writer
+                .commit(Metadata::new(key.clone(), "pandas.dfrows"))
+                .unwrap();
+            expected.extend(std::iter::repeat_n(number, rows as usize));
+            let files = store.layout.content_files().unwrap().len();
+            assert!(files <= 2 * FILES, "{files} files after {number} appends");
+        }
+        let metadata = store.find(&key).unwrap().unwrap();
+        assert_eq!(
+            store.stats(&metadata).unwrap().count,
+            Some(expected.len() as u64)
+        );
+        let frame = store
+            .scan(&metadata, &Query::default())
+            .unwrap()
+            .frame
+            .collect()
+            .unwrap();
+        assert!(frame.equals(&df!("n" => expected).unwrap()));
+        let report = store.check(false, &crate::progress::Silent).unwrap();
+        assert!(
+            report.damaged.is_empty() && report.leftovers == 0,
+            "{report:?}"
+        );
+    }
+}

@@ -2,10 +2,13 @@
 //! other writers, and what SQLite's errors mean. Knows nothing of objects.
 
 use super::crash;
-use super::layout::Layout;
+use super::layout::{Layout, disk_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -86,7 +89,10 @@ impl Database {
             return Ok(Some(connection));
         }
         let path = self.layout.database();
-        if !path.exists() {
+        let exists = path
+            .try_exists()
+            .map_err(|error| disk_error(error, "open", &path))?;
+        if !exists {
             // Tables come before content, so content without them has lost them, unless
             // a first writer has just made both.
             if self.layout.has_content() && !path.exists() {
@@ -94,7 +100,11 @@ impl Database {
             }
             return Ok(None);
         }
-        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = match self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            Ok(connection) => connection,
+            Err(error) if is_unwritable(&error) => return self.read_only(error).map(Some),
+            Err(error) => return Err(self.explain(error, "open")),
+        };
         match version(&connection) {
             Ok(0) if self.layout.has_content() && version(&connection).is_ok_and(|v| v == 0) => {
                 Err(self.missing_tables())
@@ -102,7 +112,6 @@ impl Database {
             Ok(0) => Ok(None),
             Ok(VERSION) => Ok(Some(connection)),
             Ok(newer) => Err(self.newer(newer)),
-            Err(error) if is_unwritable(&error) => self.read_only(error).map(Some),
             Err(error) => Err(self.explain(error, "open")),
         }
     }
@@ -123,8 +132,10 @@ impl Database {
     pub fn prepare(&self) -> Result<()> {
         if !self.ready.load(Ordering::Acquire) || !self.layout.database().exists() {
             self.layout.create()?;
-            let mut connection =
-                self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+            let mut connection = self
+                .connect(flags)
+                .map_err(|error| self.explain(error, "write to"))?;
             self.make_tables(&mut connection)?;
             self.give_back(connection);
             self.ready.store(true, Ordering::Release);
@@ -137,15 +148,54 @@ impl Database {
         self.prepare()?;
         let mut connection = match self.idle() {
             Some(connection) => connection,
-            None => self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            None => self
+                .connect(OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .map_err(|error| self.explain(error, "write to"))?,
         };
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| self.explain(error, "write to"))?;
-        let result = write(&transaction).at(self)?;
-        crash::around(|| transaction.commit()).map_err(|error| self.explain(error, "write to"))?;
-        self.give_back(connection);
-        Ok(result)
+        let result = write(&transaction).at(self).and_then(|result| {
+            crash::around(|| transaction.commit())
+                .map_err(|error| self.explain(error, "write to"))?;
+            Ok(result)
+        });
+        match &result {
+            Ok(_) => self.give_back(connection),
+            Err(error) if error.kind() == ErrorKind::Failed => self.shrink_log(connection),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Brings the log to the database file, so that a large transaction that fails can
+    /// give its space back without needing any.
+    pub fn settle(&self) -> Result<()> {
+        if let Some(connection) = self.reader()? {
+            self.shrink_log(connection);
+        }
+        Ok(())
+    }
+
+    /// Gives back the space that the log takes, unless somebody is using it: on a full disk
+    /// it would be missing to whoever wants to tidy up.
+    fn shrink_log(&self, connection: Connection) {
+        let length = std::fs::metadata(self.log()).map_or(0, |log| log.len());
+        if length > 0 {
+            let shrunk = connection
+                .busy_timeout(Duration::ZERO)
+                .and_then(|()| connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+            if let Err(error) = shrunk {
+                tracing::debug!("the database's log stays as it is: {error}");
+            }
+        }
+    }
+
+    /// Where SQLite keeps what is committed but not yet in the database file.
+    fn log(&self) -> PathBuf {
+        let mut log = self.layout.database().into_os_string();
+        log.push("-wal");
+        log.into()
     }
 
     fn idle(&self) -> Option<Connection> {
@@ -164,31 +214,24 @@ impl Database {
         }
     }
 
-    fn connect(&self, flags: OpenFlags) -> Result<Connection> {
+    fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(self.layout.database(), flags)
-            .map_err(|error| self.explain(error, "open"))?;
-        let turn = turn(
-            self.limit,
-            self.progress.clone(),
-            self.layout.root().display().to_string(),
-        );
-        connection
-            .busy_handler(Some(turn))
-            .and_then(|()| {
-                connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-            })
-            .map_err(|error| self.explain(error, "open"))?;
+        let mut connection = Connection::open_with_flags(self.layout.database(), flags)?;
+        connection.busy_handler(Some(self.turn()))?;
+        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(connection)
+    }
+
+    fn turn(&self) -> impl FnMut(i32) -> bool + Send + 'static {
+        let place = self.layout.root().display().to_string();
+        turn(self.limit, self.progress.clone(), place)
     }
 
     /// Opens a database in a directory where SQLite cannot make its helper files.
     fn read_only(&self, error: rusqlite::Error) -> Result<Connection> {
         let path = self.layout.database();
-        let mut log = path.clone().into_os_string();
-        log.push("-wal");
-        if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        if std::fs::metadata(self.log()).is_ok_and(|log| log.len() > 0) {
             return Err(self.explain(error, "open"));
         }
         let mut uri = String::from("file:");
@@ -253,11 +296,7 @@ impl Database {
 
     /// SQLite does not wait for others when it changes the journal mode.
     fn switch_to_wal(&self, connection: &Connection) -> Result<()> {
-        let mut turn = turn(
-            self.limit,
-            self.progress.clone(),
-            self.layout.root().display().to_string(),
-        );
+        let mut turn = self.turn();
         let mut count = 0;
         loop {
             let switched = crash::around(|| {
@@ -291,7 +330,20 @@ impl Database {
 
     /// An error of SQLite as one of ours.
     pub fn explain(&self, error: rusqlite::Error, doing: &str) -> Error {
+        if is_unwritable(&error)
+            && let Some(reason) = self.refusal()
+        {
+            return disk_error(reason, doing, self.layout.root());
+        }
         self.name(Error::new(kind_of(&error), format!("cannot {doing} the store")).because(error))
+    }
+
+    /// Why the system refuses to open or to make files here; SQLite does not tell.
+    fn refusal(&self) -> Option<io::Error> {
+        let path = self.layout.database();
+        let open = || File::open(&path);
+        let make = || tempfile::tempfile_in(self.layout.root());
+        open().and_then(|_| make()).err()
     }
 
     /// Names the database in an error that has no object yet and adds what helps.

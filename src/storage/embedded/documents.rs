@@ -15,10 +15,13 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document};
 use rusqlite::{Connection, params};
 use std::collections::VecDeque;
-use std::io::{BufReader, Cursor, Read, Write};
+use std::io::{BufReader, Cursor, Read};
 
 /// Bytes of documents that are kept in memory before they are spooled.
 const SPOOL_ABOVE: usize = 4 * 1024 * 1024;
+
+/// Bytes of documents that are many for one transaction.
+const MANY: u64 = 1024 * 1024;
 
 /// Documents that are read at once.
 const BATCH: i64 = 256;
@@ -65,12 +68,15 @@ impl DocumentsWriter {
                 Some(spool) => spool,
                 spool => spool.insert(StagedFile::create(&self.layout, "spool")?),
             };
-            spool
-                .write_all(&self.memory)
-                .context(|| "cannot write the documents")?;
+            spool.append(&self.memory)?;
             self.memory.clear();
         }
         Ok(())
+    }
+
+    /// Whether the transaction that inserts them will be a large one.
+    pub fn are_many(&self) -> bool {
+        self.bytes > MANY
     }
 
     /// The `_id` of the last document, if it is an ObjectId.

@@ -173,13 +173,8 @@ impl Storage for EmbeddedStorage {
             let mut document = object.document;
             fields::apply(&mut document, update).map_err(|error| error.on(key.to_string()))?;
             document.insert("modified", local_now());
-            objects::save(
-                transaction,
-                Some(object.row),
-                &document,
-                object.content.as_deref(),
-            )
-            .map_err(|error| error.on(key.to_string()))
+            let content = object.content.as_deref();
+            objects::save(transaction, key, Some(object.row), &document, content)
         })
     }
 
@@ -222,12 +217,8 @@ impl Storage for EmbeddedStorage {
                 document.insert("collection", to.collection());
             }
             document.insert("modified", local_now());
-            objects::save(
-                transaction,
-                Some(object.row),
-                &document,
-                object.content.as_deref(),
-            )
+            let content = object.content.as_deref();
+            objects::save(transaction, to, Some(object.row), &document, content)
         })
     }
 
@@ -280,4 +271,48 @@ fn refuse_nameless(key: &Key) -> Result<()> {
         return Err(Error::usage("an object needs a name"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn reading_makes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("not/there");
+        let store = EmbeddedStorage::open(&path, Options::default()).unwrap();
+        let key = Key::new("omegaml", "data/", "a");
+        assert!(
+            store
+                .list(&Selection::new("omegaml", "data/"))
+                .unwrap()
+                .is_empty()
+        );
+        assert!(store.find(&key).unwrap().is_none() && !store.delete(&key).unwrap());
+        let missing = store.update(&key, &Update::default()).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        store.check(true, &Silent).unwrap();
+        assert!(!home.path().join("not").exists());
+        drop(store.write(&key, Mode::Create).unwrap());
+        assert!(path.join("om.db").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_a_store_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let options = Options {
+            create: false,
+            ..Options::default()
+        };
+        let missing = EmbeddedStorage::open(&home.path().join("x"), options.clone()).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert!(EmbeddedStorage::open(home.path(), options).is_ok());
+        let file = home.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let error = EmbeddedStorage::open(&file, Options::default()).unwrap_err();
+        assert!(error.to_string().contains("not a directory"), "{error}");
+    }
 }

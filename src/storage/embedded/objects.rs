@@ -137,24 +137,26 @@ pub(super) fn buckets(connection: &Connection) -> Result<Vec<String>> {
         .sql("read")
 }
 
-/// Writes an object, new or in the place of the row given.
+/// Writes the object under `key`, new or in the place of the row given.
 pub(super) fn save(
     connection: &Connection,
+    key: &Key,
     row: Option<i64>,
     document: &Document,
     content: Option<&str>,
 ) -> Result<Metadata> {
-    let metadata = Object {
+    let object = Object {
         row: 0,
         document: document.clone(),
         content: content.map(str::to_owned),
-    }
-    .metadata()?;
+    };
+    let on_key = |error: Error| error.on(key.to_string());
+    let metadata = object.metadata().map_err(on_key)?;
     let doc = document
         .to_vec()
-        .context(|| "the metadata cannot be stored")?;
+        .context(|| "the metadata cannot be stored")
+        .map_err(on_key)?;
     let checksum = seal(&doc, content.unwrap_or_default());
-    let key = &metadata.key;
     crash::point();
     connection
         .prepare_cached(

@@ -8,7 +8,7 @@ use super::schema::{align, storable};
 use super::staging::{Shared, StagedFile};
 use crate::error::{Context, Error, ErrorKind, Result};
 use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::{DataFrame, ParquetWriter, PolarsResult, Schema, SchemaRef};
+use polars::prelude::{DataFrame, ParquetWriter, PolarsError, PolarsResult, Schema, SchemaRef};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -43,11 +43,10 @@ pub(super) struct StagedRows {
 
 enum Output {
     Here(Box<BatchedWriter<Shared>>),
-    Thread(
-        SyncSender<DataFrame>,
-        JoinHandle<PolarsResult<BatchedWriter<Shared>>>,
-    ),
+    Thread(SyncSender<DataFrame>, Compressor),
 }
+
+type Compressor = JoinHandle<PolarsResult<BatchedWriter<Shared>>>;
 
 impl RowsWriter {
     /// A writer for frames of this schema.
@@ -103,14 +102,16 @@ impl RowsWriter {
             Some(Output::Here(writer)) => *writer,
             Some(Output::Thread(sender, thread)) => {
                 drop(sender);
-                join(thread)?
+                self.join(thread)?
             }
             None => return Err(Error::failed("the rows could not be written before")),
         };
         if group.height() > 0 {
-            writer.write_batch(&group).context(cannot_write)?;
+            writer
+                .write_batch(&group)
+                .map_err(|error| self.failed(error))?;
         }
-        writer.finish().context(cannot_write)?;
+        writer.finish().map_err(|error| self.failed(error))?;
         drop(writer);
         let (schema, rows) = (self.schema.clone(), self.rows);
         let file = self.file.clone();
@@ -167,10 +168,26 @@ impl RowsWriter {
             }
             // The thread ends early only with an error.
             Err(_) => {
-                join(thread)?;
+                self.join(thread)?;
                 Err(Error::failed(cannot_write()))
             }
         }
+    }
+
+    fn join(&self, thread: Compressor) -> Result<BatchedWriter<Shared>> {
+        match thread.join() {
+            Ok(result) => result.map_err(|error| self.failed(error)),
+            Err(_) => Err(Error::failed(cannot_write())),
+        }
+    }
+
+    /// Says why rows could not be written: most often it is the disk.
+    fn failed(&self, error: PolarsError) -> Error {
+        let failure = || Err::<(), _>(error).context(cannot_write).err();
+        self.file
+            .failure()
+            .or_else(failure)
+            .unwrap_or_else(|| Error::failed(cannot_write()))
     }
 }
 
@@ -181,13 +198,6 @@ impl Drop for RowsWriter {
             drop(sender);
             let _ = thread.join();
         }
-    }
-}
-
-fn join(thread: JoinHandle<PolarsResult<BatchedWriter<Shared>>>) -> Result<BatchedWriter<Shared>> {
-    match thread.join() {
-        Ok(result) => result.context(cannot_write),
-        Err(_) => Err(Error::failed(cannot_write())),
     }
 }
 

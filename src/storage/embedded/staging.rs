@@ -5,7 +5,7 @@
 use super::crash;
 use super::digest::{Digester, Digests};
 use super::layout::{Layout, disk_error, sync_directory};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use bson::oid::ObjectId;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
@@ -24,6 +24,8 @@ pub(super) struct StagedFile {
     directory: PathBuf,
     out: BufWriter<Steps>,
     digester: Digester,
+    /// Why a write has failed; a Parquet writer tells only that it has.
+    failure: Option<io::Error>,
     keep: bool,
 }
 
@@ -53,6 +55,7 @@ impl StagedFile {
                     directory: layout.content(),
                     out: BufWriter::with_capacity(BUFFER, Steps(file)),
                     digester: Digester::default(),
+                    failure: None,
                     keep: false,
                 });
             }
@@ -66,6 +69,12 @@ impl StagedFile {
     /// The file's name in `content/`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Adds bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes)
+            .map_err(|error| disk_error(error, "write", &self.path))
     }
 
     /// Opens the file for reading what was written so far.
@@ -95,7 +104,10 @@ impl StagedFile {
 
 impl Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write_all(bytes)?;
+        if let Err(error) = self.out.write_all(bytes) {
+            self.failure = error.raw_os_error().map(io::Error::from_raw_os_error);
+            return Err(error);
+        }
         self.digester.update(bytes);
         Ok(bytes.len())
     }
@@ -135,6 +147,13 @@ pub(super) struct Shared(Arc<Mutex<StagedFile>>);
 impl Shared {
     pub fn new(file: StagedFile) -> Self {
         Shared(Arc::new(Mutex::new(file)))
+    }
+
+    /// What has made a write fail, if one has.
+    pub fn failure(&self) -> Option<Error> {
+        let mut file = self.0.lock().ok()?;
+        let failure = file.failure.take()?;
+        Some(disk_error(failure, "write", &file.path))
     }
 
     /// The file, once nobody else holds it.

@@ -93,3 +93,58 @@ fn is_leftover(store: &EmbeddedStorage, name: &str, age: Duration) -> Result<boo
         .read(|connection| contents::is_used(connection, name))?;
     Ok(used == Some(false))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::storage::embedded::Options;
+    use crate::storage::{Key, Metadata, Mode, Storage};
+
+    #[test]
+    fn the_living_and_the_young_are_spared() {
+        let home = tempfile::tempdir().unwrap();
+        let store = EmbeddedStorage::open(home.path(), Options::default()).unwrap();
+        let key = Key::new("omegaml", "data/", "a");
+        let mut writer = store.write(&key, Mode::Create).unwrap();
+        writer.bytes(b"staged").unwrap();
+        let dead = store.layout.file("0123456789abcdef01234567.blob");
+        fs::write(&dead, "dead").unwrap();
+        assert_eq!(sweep(&store, GRACE, true).unwrap(), 0);
+        assert!(dead.exists());
+        assert_eq!(sweep(&store, Duration::ZERO, false).unwrap(), 1);
+        assert!(dead.exists());
+        assert_eq!(sweep(&store, Duration::ZERO, true).unwrap(), 1);
+        assert!(!dead.exists());
+        writer.commit(Metadata::new(key, "python.file")).unwrap();
+        assert_eq!(sweep(&store, Duration::ZERO, true).unwrap(), 0);
+    }
+
+    #[test]
+    fn one_commit_an_hour_sweeps() {
+        let home = tempfile::tempdir().unwrap();
+        let store = EmbeddedStorage::open(home.path(), Options::default()).unwrap();
+        let due = || {
+            store
+                .database
+                .write(|transaction| is_due(transaction))
+                .unwrap()
+        };
+        assert!(due() && !due());
+        let set = |age: i64| {
+            store
+                .database
+                .write(|transaction| {
+                    transaction
+                        .execute("UPDATE settings SET value = value + ?1", [age])
+                        .sql("write to")
+                })
+                .unwrap()
+        };
+        set(-2 * INTERVAL);
+        assert!(due() && !due());
+        // A clock that was wrong does not stop the sweeping for ever.
+        set(1_000_000);
+        assert!(due() && !due());
+    }
+}

@@ -8,11 +8,10 @@ use super::rows::RowsWriter;
 use super::schema::align;
 use super::staging::StagedFile;
 use super::{EmbeddedStorage, scan};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Key, Metadata, Mode, Writer};
 use bson::Document;
 use polars::prelude::DataFrame;
-use std::io::Write;
 
 /// The writer of one object.
 pub(super) struct EmbeddedWriter<'a> {
@@ -155,8 +154,7 @@ impl Writer for EmbeddedWriter<'_> {
         }
         match &mut self.staged {
             Staged::Blob(file) => file
-                .write_all(bytes)
-                .context(|| "cannot write the content")
+                .append(bytes)
                 .map_err(|error| error.on(self.key.to_string())),
             _ => Err(self.mixed()),
         }
