@@ -70,7 +70,7 @@ impl Instant {
 
     /// Whether microseconds cannot hold the fraction.
     pub fn needs_nanos(self) -> bool {
-        self.seconds().1 % 1_000 != 0
+        !self.seconds().1.is_multiple_of(1_000)
     }
 }
 

@@ -16,7 +16,7 @@ mod tests;
 
 use super::csv::{Blocks as Lines, Dialect};
 use super::input::Input;
-use super::options::{Dates, ReadOptions};
+use super::read_options::{Dates, ReadOptions};
 use super::restart::{Blocks, Outcome, Plan, Restarting};
 use super::{FrameReader, Once};
 use crate::error::{Context, Error, Result};
