@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
 use crate::error::ErrorKind;
@@ -219,7 +219,7 @@ fn mistakes_are_told() {
         assert!(error.to_string().contains(part), "{text}: {error}");
     }
     assert!(
-        refused(&format!("region ~ '{}'", "a".repeat(2_000)))
+        refused(&format!("region ~ `{}`", "a".repeat(2_000)))
             .to_string()
             .contains("longer")
     );

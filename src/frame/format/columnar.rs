@@ -1,7 +1,7 @@
 //! Reads Parquet and Arrow IPC files, batch by batch.
 
 use super::input::Input;
-use super::options::ReadOptions;
+use super::read_options::ReadOptions;
 use super::{Format, FrameReader, Step};
 use crate::error::{Error, Result};
 use crate::frame::batches::batches;

@@ -7,21 +7,24 @@ mod encoding;
 mod input;
 mod json;
 mod kind;
-mod options;
+mod option_values;
 mod output;
 mod pipeline;
+mod read_options;
 mod restart;
 mod several;
 mod text;
 mod write;
+mod write_options;
 #[cfg(test)]
 mod write_tests;
 
 pub use encoding::Encoding;
 pub use input::{Compression, Source};
-pub use options::{BadLines, Dates, Header, Quoting, ReadOptions, WriteOptions};
+pub use read_options::{BadLines, Dates, Header, ReadOptions};
 pub use several::open_all;
 pub use write::write;
+pub use write_options::{Quoting, WriteOptions};
 
 use crate::error::{Error, Result, nearest};
 use crate::progress::Progress;

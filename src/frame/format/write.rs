@@ -2,9 +2,9 @@
 //! but for `.npy`, which needs all columns at once.
 
 use super::Format;
-use super::options::{Quoting, WriteOptions};
 use super::output::{Output, write_error};
 use super::text::textual;
+use super::write_options::{Quoting, WriteOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::batches::batches;
 use crate::frame::polars_error::explained;

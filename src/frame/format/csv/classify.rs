@@ -53,7 +53,7 @@ pub(crate) fn instant(field: &[u8]) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::format::options::ReadOptions;
+    use crate::frame::format::read_options::ReadOptions;
 
     #[test]
     fn kinds() {

@@ -210,7 +210,7 @@ fn opens_field(buffer: &[u8], at: usize, dialect: &Dialect) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::frame::format::options::ReadOptions;
+    use crate::frame::format::read_options::ReadOptions;
     use proptest::prelude::*;
 
     fn dialect(comment: Option<u8>) -> Dialect {

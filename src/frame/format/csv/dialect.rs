@@ -1,6 +1,6 @@
 //! What the bytes of a CSV file mean, made once of the options and the file's first block.
 
-use crate::frame::format::options::ReadOptions;
+use crate::frame::format::read_options::ReadOptions;
 
 /// The characters and words of a CSV file.
 #[derive(Debug, Clone)]

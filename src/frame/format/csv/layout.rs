@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::frame::columns::unknown_column;
 use crate::frame::dtype::pandas_name;
 use crate::frame::format::kind::Kind;
-use crate::frame::format::options::{Dates, Header, ReadOptions};
+use crate::frame::format::read_options::{Dates, Header, ReadOptions};
 use polars::prelude::DataType;
 use std::collections::{HashMap, HashSet};
 

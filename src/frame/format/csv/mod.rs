@@ -27,7 +27,7 @@ pub(super) use dialect::Dialect;
 
 use super::FrameReader;
 use super::input::Input;
-use super::options::{BadLines, Header, ReadOptions};
+use super::read_options::{BadLines, Header, ReadOptions};
 use super::restart::{Blocks as AnyBlocks, Outcome, Plan, Restarting, changed_meanwhile};
 use crate::error::{Error, Result};
 use crate::progress::Progress;

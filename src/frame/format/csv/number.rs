@@ -142,7 +142,7 @@ fn slow_float(field: &[u8], dialect: &Dialect) -> Option<f64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::frame::format::options::ReadOptions;
+    use crate::frame::format::read_options::ReadOptions;
     use proptest::prelude::*;
 
     fn dialect(decimal: u8, thousands: Option<u8>) -> Dialect {

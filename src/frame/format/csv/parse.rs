@@ -9,7 +9,7 @@ use super::record::{Found, Records};
 use crate::error::{Context, Error, Result};
 use crate::frame::dtype::pandas_name;
 use crate::frame::format::kind::Kind;
-use crate::frame::format::options::BadLines;
+use crate::frame::format::read_options::BadLines;
 use polars::prelude::{Column, DataFrame};
 
 /// How all blocks of a file are read.

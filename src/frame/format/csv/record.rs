@@ -229,7 +229,7 @@ enum Line {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::frame::format::options::ReadOptions;
+    use crate::frame::format::read_options::ReadOptions;
     use proptest::prelude::*;
 
     fn read(text: &str, options: &ReadOptions) -> Vec<Vec<String>> {

@@ -16,7 +16,7 @@ mod tests;
 
 use super::csv::{Blocks as Lines, Dialect};
 use super::input::Input;
-use super::options::{Dates, ReadOptions};
+use super::read_options::{Dates, ReadOptions};
 use super::restart::{Blocks, Outcome, Plan, Restarting};
 use super::{FrameReader, Once};
 use crate::error::{Context, Error, Result};
@@ -366,10 +366,10 @@ fn not_given(error: Failure, name: &str, dtype: &DataType) -> Failure {
     match error {
         Failure::Given(text) => {
             let text: String = text.chars().take(60).collect();
-            Failure::Given(format!("column '{name}': '{text}' is not {type_name}"))
+            Failure::Given(format!("column `{name}`: '{text}' is not {type_name}"))
         }
         Failure::Misfit => Failure::Given(format!(
-            "column '{name}': JSON cannot be read as {type_name}"
+            "column `{name}`: JSON cannot be read as {type_name}"
         )),
         other => other,
     }

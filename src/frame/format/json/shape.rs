@@ -136,7 +136,7 @@ impl Fields {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::frame::format::json::node::Parser;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::format::{Format, ReadOptions, Source, Step, open};

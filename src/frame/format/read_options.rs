@@ -1,8 +1,9 @@
-//! How files are read and written: the options of `--csv key=value`, named as in pandas'
-//! `read_csv` and `to_csv`, and `--dtypes col=type`.
+//! How files are read: the options of `--csv key=value`, named as in pandas' `read_csv`,
+//! and `--dtypes col=type`.
 
 use super::encoding::Encoding;
-use crate::error::{Error, Result, nearest};
+use super::option_values::{boolean, byte, list, number, optional_byte, unknown, unsuitable};
+use crate::error::{Error, Result};
 use crate::frame::dtype;
 use polars::prelude::DataType;
 
@@ -264,213 +265,6 @@ fn typed_columns(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// How to write a file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriteOptions {
-    /// Between fields; by default a comma, or a tab for TSV.
-    pub separator: Option<u8>,
-    /// Whether the column names are written.
-    pub header: bool,
-    /// What stands for null.
-    pub null: String,
-    /// Digits after the decimal point; by default as many as are exact.
-    pub float_digits: Option<usize>,
-    /// Whether floats are always written as `1.5e3`.
-    pub scientific: bool,
-    /// Around fields.
-    pub quote: u8,
-    /// Which fields are quoted.
-    pub quoting: Quoting,
-    /// Whether the decimal point is a comma.
-    pub decimal_comma: bool,
-    /// Ends a record.
-    pub terminator: String,
-    /// Whether the file starts with a byte order mark.
-    pub bom: bool,
-    /// Compression of the file as a whole.
-    pub compression: Option<super::Compression>,
-}
-
-/// Which CSV fields are quoted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quoting {
-    /// Those that need it.
-    Necessary,
-    /// All.
-    All,
-    /// All that are not numbers.
-    NonNumeric,
-    /// None.
-    Never,
-}
-
-impl Default for WriteOptions {
-    fn default() -> Self {
-        WriteOptions {
-            separator: None,
-            header: true,
-            null: String::new(),
-            float_digits: None,
-            scientific: false,
-            quote: b'"',
-            quoting: Quoting::Necessary,
-            decimal_comma: false,
-            terminator: "\n".to_owned(),
-            bom: false,
-            compression: None,
-        }
-    }
-}
-
-impl WriteOptions {
-    /// The keys that [`WriteOptions::set`] takes.
-    pub const KEYS: [&'static str; 9] = [
-        "sep",
-        "header",
-        "na_rep",
-        "float_format",
-        "quotechar",
-        "quoting",
-        "decimal",
-        "lineterminator",
-        "encoding",
-    ];
-
-    /// Sets an option by pandas' name for it.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`] for unknown keys and unsuitable values.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        match key.trim() {
-            "sep" | "delimiter" => self.separator = Some(byte(key, value)?),
-            "header" => self.header = boolean(key, value)?,
-            "na_rep" => self.null = value.to_owned(),
-            "float_format" => {
-                let refused = || unsuitable(key, value, "a format such as %.3f or %.3e");
-                let inner = value.trim().strip_prefix("%.").ok_or_else(refused)?;
-                let (digits, scientific) = match (inner.strip_suffix('f'), inner.strip_suffix('e'))
-                {
-                    (Some(digits), _) => (digits, false),
-                    (None, Some(digits)) => (digits, true),
-                    (None, None) => return Err(refused()),
-                };
-                self.float_digits = Some(
-                    digits
-                        .parse()
-                        .ok()
-                        .filter(|digits| *digits <= 30)
-                        .ok_or_else(refused)?,
-                );
-                self.scientific = scientific;
-            }
-            "quotechar" => self.quote = byte(key, value)?,
-            "quoting" => {
-                self.quoting = match value.trim() {
-                    "0" | "minimal" | "QUOTE_MINIMAL" => Quoting::Necessary,
-                    "1" | "all" | "QUOTE_ALL" => Quoting::All,
-                    "2" | "nonnumeric" | "QUOTE_NONNUMERIC" => Quoting::NonNumeric,
-                    "3" | "none" | "QUOTE_NONE" => Quoting::Never,
-                    _ => return Err(unsuitable(key, value, "minimal, all, nonnumeric or none")),
-                }
-            }
-            "decimal" => {
-                self.decimal_comma = match value {
-                    "." => false,
-                    "," => true,
-                    _ => return Err(unsuitable(key, value, "a point or a comma")),
-                }
-            }
-            "lineterminator" => self.terminator = unescaped(value),
-            "encoding" => {
-                self.bom = match value.to_lowercase().replace('_', "-").as_str() {
-                    "utf-8" | "utf8" => false,
-                    "utf-8-sig" => true,
-                    _ => return Err(unsuitable(key, value, "utf-8 or utf-8-sig")),
-                }
-            }
-            other => return Err(unknown(other, &Self::KEYS)),
-        }
-        Ok(())
-    }
-}
-
-fn unknown(key: &str, keys: &[&str]) -> Error {
-    let error = Error::usage(format!("there is no option `{key}`"));
-    match nearest(key, keys.iter().copied()) {
-        Some(near) => error.hint(format!(
-            "did you mean `{near}`? options: {}",
-            keys.join(", ")
-        )),
-        None => error.hint(format!("options: {}", keys.join(", "))),
-    }
-}
-
-fn unsuitable(key: &str, value: &str, wanted: &str) -> Error {
-    Error::usage(format!("{key} takes {wanted}, not `{value}`"))
-}
-
-/// `\t`, `\n` and `\r` as the characters they stand for.
-fn unescaped(value: &str) -> String {
-    value
-        .replace("\\t", "\t")
-        .replace("\\r", "\r")
-        .replace("\\n", "\n")
-}
-
-fn byte(key: &str, value: &str) -> Result<u8> {
-    let text = match value {
-        "tab" => "\t".to_owned(),
-        "comma" => ",".to_owned(),
-        "semicolon" => ";".to_owned(),
-        "pipe" => "|".to_owned(),
-        "space" => " ".to_owned(),
-        value => unescaped(value),
-    };
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() => Ok(*byte),
-        _ => Err(unsuitable(key, value, "one ASCII character")),
-    }
-}
-
-fn optional_byte(key: &str, value: &str) -> Result<Option<u8>> {
-    match value.trim().to_lowercase().as_str() {
-        "none" | "null" => Ok(None),
-        "" if value.is_empty() => Ok(None),
-        _ => byte(key, value).map(Some),
-    }
-}
-
-fn boolean(key: &str, value: &str) -> Result<bool> {
-    match value.trim().to_lowercase().as_str() {
-        "true" | "yes" | "1" => Ok(true),
-        "false" | "no" | "0" => Ok(false),
-        _ => Err(unsuitable(key, value, "true or false")),
-    }
-}
-
-fn number(key: &str, value: &str) -> Result<u64> {
-    value
-        .trim()
-        .parse()
-        .map_err(|_| unsuitable(key, value, "a number"))
-}
-
-fn list(value: &str) -> Vec<String> {
-    if let Ok(serde_json::Value::Array(values)) = serde_json::from_str(value) {
-        return values
-            .into_iter()
-            .map(|value| match value {
-                serde_json::Value::String(text) => text,
-                other => other.to_string(),
-            })
-            .collect();
-    }
-    value
-        .split(',')
-        .map(|part| part.trim().to_owned())
-        .collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -536,35 +330,13 @@ mod tests {
         ] {
             assert!(options.set(key, value).is_err(), "{key}");
         }
-        assert!(
-            WriteOptions::default()
-                .set("float_format", "{:.2}")
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn writes_pandas_names() {
-        let mut options = WriteOptions::default();
-        for (key, value) in [
-            ("sep", "tab"),
-            ("float_format", "%.3e"),
-            ("na_rep", "NA"),
-            ("encoding", "utf-8-sig"),
-        ] {
-            options.set(key, value).unwrap();
-        }
-        assert_eq!(
-            (options.float_digits, options.scientific, options.bom),
-            (Some(3), true, true)
-        );
     }
 
     proptest! {
         #[test]
         fn setting_never_panics(index in 0..24usize, value in ".{0,12}") {
             let _ = ReadOptions::default().set(ReadOptions::KEYS[index], &value);
-            let _ = WriteOptions::default().set(ReadOptions::KEYS[index], &value);
+            let _ = crate::frame::format::WriteOptions::default().set(ReadOptions::KEYS[index], &value);
         }
     }
 }
