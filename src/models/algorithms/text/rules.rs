@@ -89,12 +89,21 @@ impl Rules {
         } else {
             text
         };
-        let words: Vec<&str> = tokens
-            .captures_iter(text)
-            .filter_map(|found| found.get(1).or_else(|| found.get(0)))
-            .map(|word| word.as_str())
-            .filter(|word| self.stop_words.binary_search(&(*word).to_string()).is_err())
-            .collect();
+        let told = |word: &str| {
+            let found = self.stop_words.binary_search_by(|w| w.as_str().cmp(word));
+            found.is_err()
+        };
+        // Groups cost time, and only patterns that have one need them.
+        let mut words: Vec<&str> = if tokens.captures_len() > 1 {
+            let found = tokens.captures_iter(text);
+            found
+                .filter_map(|found| found.get(1))
+                .map(|word| word.as_str())
+                .collect()
+        } else {
+            tokens.find_iter(text).map(|word| word.as_str()).collect()
+        };
+        words.retain(|word| told(word));
         for length in self.ngrams.0..=self.ngrams.1 {
             for gram in words.windows(length) {
                 if let [word] = gram {
