@@ -5,6 +5,9 @@
 //! being transformed instead of the training rows, and its vectoriser cannot be shared
 //! between threads.
 
+mod rules;
+
+use self::rules::Rules;
 use super::{input, param};
 use crate::error::{Context, Error, Result};
 use crate::models::estimator::{Estimator, Role, Target};
@@ -18,16 +21,6 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-/// Words that say little about an English text, all frequent function words.
-const ENGLISH: &str = "a about above after again against all also am an and any are as at be \
-    because been before being below between both but by can could did do does doing down during \
-    each few for from further had has have having he her here hers herself him himself his how i \
-    if in into is it its itself just may me might more most must my myself no nor not now of off \
-    on once only or other our ours ourselves out over own same shall she should so some such than \
-    that the their theirs them themselves then there these they this those through to too under \
-    until up upon very was we were what when where which while who whom whose why will with would \
-    you your yours yourself yourselves";
-
 /// Most cells of a result: 4 GB.
 const MOST_CELLS: usize = 500_000_000;
 
@@ -39,19 +32,6 @@ struct Vectorizer {
     state: Option<Vec<Terms>>,
     #[serde(skip)]
     tokens: OnceLock<Regex>,
-}
-
-/// What is a term.
-#[derive(Debug, Serialize, Deserialize)]
-struct Rules {
-    token_pattern: String,
-    lowercase: bool,
-    stop_words: Vec<String>,
-    ngrams: (usize, usize),
-    min_df: f64,
-    max_df: f64,
-    max_features: Option<usize>,
-    binary: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,37 +68,6 @@ impl Vectorizer {
         Ok(self.tokens.get_or_init(|| tokens))
     }
 
-    /// Calls `each` with the terms of a text, in their order.
-    fn terms(&self, tokens: &Regex, text: &str, mut each: impl FnMut(&str)) {
-        let lower;
-        let text = if self.rules.lowercase {
-            lower = text.to_lowercase();
-            &lower
-        } else {
-            text
-        };
-        let words: Vec<&str> = tokens
-            .captures_iter(text)
-            .filter_map(|found| found.get(1).or_else(|| found.get(0)))
-            .map(|word| word.as_str())
-            .filter(|word| {
-                self.rules
-                    .stop_words
-                    .binary_search(&(*word).to_string())
-                    .is_err()
-            })
-            .collect();
-        for length in self.rules.ngrams.0..=self.rules.ngrams.1 {
-            for gram in words.windows(length) {
-                if let [word] = gram {
-                    each(word);
-                } else {
-                    each(&gram.join(" "));
-                }
-            }
-        }
-    }
-
     fn learn(&self, column: &Column) -> Result<Terms> {
         let texts = texts(column)?;
         let tokens = self.tokens()?;
@@ -127,12 +76,13 @@ impl Vectorizer {
         let mut found: HashMap<String, (usize, usize)> = HashMap::new();
         let mut row: HashMap<String, usize> = HashMap::new();
         for text in texts.iter().flatten() {
-            self.terms(tokens, text, |term| match row.get_mut(term) {
-                Some(count) => *count += 1,
-                None => {
-                    row.insert(term.to_string(), 1);
-                }
-            });
+            self.rules
+                .terms(tokens, text, |term| match row.get_mut(term) {
+                    Some(count) => *count += 1,
+                    None => {
+                        row.insert(term.to_string(), 1);
+                    }
+                });
             for (term, count) in row.drain() {
                 let entry = found.entry(term).or_default();
                 entry.0 += 1;
@@ -178,7 +128,7 @@ impl Vectorizer {
     /// One row's values by term number.
     fn values(&self, terms: &Terms, tokens: &Regex, text: &str) -> Vec<(usize, f64)> {
         let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-        self.terms(tokens, text, |term| {
+        self.rules.terms(tokens, text, |term| {
             let place = terms.names.binary_search_by(|name| name.as_str().cmp(term));
             if let Ok(place) = place {
                 *counts.entry(place).or_default() += 1.0;
@@ -321,58 +271,9 @@ impl Estimator for Vectorizer {
     }
 }
 
-fn rules(params: &Params) -> Result<Rules> {
-    let range = params.f64s("ngram_range", &[1.0, 1.0])?;
-    let ngrams = match range.as_slice() {
-        [n] => (*n, *n),
-        [low, high] => (*low, *high),
-        _ => (0.0, 0.0),
-    };
-    let whole = |n: f64| n.fract() == 0.0 && (1.0..=100.0).contains(&n);
-    if !whole(ngrams.0) || !whole(ngrams.1) || ngrams.0 > ngrams.1 {
-        return Err(Error::usage(
-            "parameter ngram_range must be two whole numbers, the smaller first",
-        ));
-    }
-    let mut stop_words: Vec<String> = match params.get("stop_words") {
-        None => Vec::new(),
-        Some(Value::String(text)) if text == "none" => Vec::new(),
-        Some(Value::String(text)) if text == "english" => {
-            ENGLISH.split_whitespace().map(str::to_string).collect()
-        }
-        Some(Value::Array(words)) => {
-            let words = words.iter().map(|word| word.as_str().map(str::to_string));
-            words.collect::<Option<_>>().ok_or_else(|| {
-                Error::usage("parameter stop_words must be english or a list of words")
-            })?
-        }
-        Some(_) => {
-            return Err(Error::usage(
-                "parameter stop_words must be english or a list of words",
-            ));
-        }
-    };
-    stop_words.sort();
-    let token_pattern = params.text("token_pattern", r"\b\w\w+\b")?;
-    Regex::new(&token_pattern).context(|| "parameter token_pattern is not a regular expression")?;
-    Ok(Rules {
-        token_pattern,
-        lowercase: params.bool("lowercase", true)?,
-        stop_words,
-        ngrams: (ngrams.0 as usize, ngrams.1 as usize),
-        min_df: params.non_negative("min_df", 1.0)?,
-        max_df: params.positive("max_df", 1.0)?,
-        max_features: match params.opt_usize("max_features")? {
-            Some(_) => Some(params.count("max_features", 1)?),
-            None => None,
-        },
-        binary: params.bool("binary", false)?,
-    })
-}
-
 fn make(params: &Params, weighting: Option<Weighting>) -> Result<Box<dyn Estimator>> {
     Ok(Box::new(Vectorizer {
-        rules: rules(params)?,
+        rules: Rules::read(params)?,
         weighting,
         state: None,
         tokens: OnceLock::new(),
@@ -418,7 +319,7 @@ const BINARY: Param = param(
 );
 
 /// The estimators of this module.
-pub(super) const ENTRIES: &[Entry] = &[
+pub(in crate::models::algorithms) const ENTRIES: &[Entry] = &[
     Entry {
         name: "count-vectorizer",
         aliases: &["CountVectorizer"],
