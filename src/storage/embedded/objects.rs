@@ -18,8 +18,12 @@ pub(super) struct Object {
 
 impl Object {
     pub fn metadata(&self) -> Result<Metadata> {
-        let mut metadata = Metadata::from_document(self.document.clone())?;
-        metadata.content = self.content.clone();
+        self.clone().into_metadata()
+    }
+
+    pub fn into_metadata(self) -> Result<Metadata> {
+        let mut metadata = Metadata::from_document(self.document)?;
+        metadata.content = self.content;
         Ok(metadata)
     }
 }
@@ -93,7 +97,7 @@ pub(super) fn list(connection: &Connection, selection: &Selection) -> Result<Vec
                 content,
             };
             let metadata = object
-                .metadata()
+                .into_metadata()
                 .map_err(|error| error.on(key.to_string()))?;
             if metadata.key != key || metadata.kind != kind {
                 return Err(misplaced(&key));
