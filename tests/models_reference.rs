@@ -2,6 +2,7 @@
 //! `tests/reference/sklearn_reference.py` makes the numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use omega::models::metrics::{Confusion, Score, find_metric};
 use omega::models::{Model, SearchOptions, grid_search, matrix};
 use omega::progress::Silent;
 use polars::prelude::*;
@@ -224,6 +225,39 @@ fn metrics_agree_with_scikit_learn() {
         &y,
         &scores["regression"],
     );
+}
+
+#[test]
+fn metrics_of_groups_agree_with_scikit_learn() {
+    let (x, y) = table("iris");
+    let lengths = x.column("petal_length").unwrap();
+    let groups: Vec<i64> = matrix::values(lengths)
+        .unwrap()
+        .iter()
+        .map(|v| i64::from(*v > 2.0) + i64::from(*v > 4.9))
+        .collect();
+    let species = y.column("species").unwrap().str().unwrap();
+    let names = ["setosa", "versicolor", "virginica"];
+    let truth: Vec<usize> = species
+        .iter()
+        .map(|name| names.iter().position(|n| Some(*n) == name).unwrap())
+        .collect();
+    let dense = matrix::dense(&x).unwrap();
+    for (name, theirs) in reference()["scores"]["groups"].as_object().unwrap() {
+        let ours = match find_metric(name).unwrap().metric.score {
+            Score::Groups(score) => score(dense.view(), &groups).unwrap(),
+            Score::Partition(score) => {
+                let groups: Vec<usize> = groups.iter().map(|g| *g as usize).collect();
+                score(&Confusion::new(&truth, &groups, 3))
+            }
+            _ => panic!("{name} is no metric of groups"),
+        };
+        let theirs = theirs.as_f64().unwrap();
+        assert!(
+            (ours - theirs).abs() < 1e-9 * theirs.abs().max(1.0),
+            "{name}: {ours} {theirs}"
+        );
+    }
 }
 
 #[test]

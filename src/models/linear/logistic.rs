@@ -216,3 +216,56 @@ fn largest(values: impl Iterator<Item = f64>) -> usize {
     }
     best.0
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::models::matrix;
+    use polars::prelude::Column;
+
+    /// At the minimum the slope is zero, with few coefficients (factored) and with many
+    /// (conjugate gradients).
+    #[test]
+    fn narrow_and_wide_tables_reach_the_minimum() {
+        for (width, count) in [(5, 2), (5, 3), (150, 2), (70, 3)] {
+            let rows = 900;
+            let mut seed = 1_u64;
+            let mut noise = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 40) as f64 / f64::from(1 << 24)
+            };
+            let columns = (0..width).map(|j| {
+                let values: Vec<f64> = (0..rows).map(|_| 10.0 * j as f64 + noise()).collect();
+                Column::new(format!("c{j}").as_str().into(), values)
+            });
+            let x = DataFrame::new(rows, columns.collect()).unwrap();
+            let dense = matrix::dense(&x).unwrap();
+            let index: Vec<usize> = (0..rows)
+                .map(|i| ((dense[[i, 0]] + 0.5 * noise()) * 0.6 * count as f64) as usize)
+                .collect();
+            let params = Params::from_iter([("C".to_string(), 5.into())]);
+            let mut model = LogisticRegression::new(&params).unwrap();
+            let y = Target::Classes {
+                index: index.clone(),
+                count,
+            };
+            model.fit(&x, &y).unwrap();
+            let mut left = model.predict_proba(&x).unwrap();
+            for (mut row, class) in left.rows_mut().into_iter().zip(&index) {
+                row[*class] -= 1.0;
+            }
+            assert!(left.sum_axis(Axis(0)).iter().all(|sum| sum.abs() < 1e-6));
+            let plane = model.plane.as_ref().unwrap();
+            let slope = left.t().dot(&dense);
+            let slope = slope.slice_axis(Axis(0), Slice::from(count - plane.intercepts.len()..));
+            let slope = &slope + &(&plane.coefficients * 0.2);
+            let steepest = slope.iter().fold(0.0_f64, |max, v| max.max(v.abs()));
+            assert!(
+                steepest < 1e-4,
+                "{width} columns, {count} classes: {steepest}"
+            );
+            assert!(model.converged);
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! Newton's method for convex losses of linear predictors with a quadratic penalty:
 //! min Σ loss(W x + b) + alpha |W|² / 2. The intercepts are not penalised.
 //!
-//! Few coefficients: the second derivatives are gathered and factored. Many: their
-//! products with directions suffice (conjugate gradients).
+//! Few coefficients: the second derivatives are gathered and factored. Many: products with
+//! directions suffice (conjugate gradients), guided by the factors that a sample of the
+//! rows gives.
 
 use super::cholesky::Cholesky;
 use super::design::Design;
+use super::gram::{add_products, mirror};
 use super::loss::Loss;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, Axis};
@@ -13,7 +15,10 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// More coefficients than this are not factored.
-const MAX_FACTORED: usize = 400;
+const MAX_FACTORED: usize = 128;
+
+/// Rows of the sample for each coefficient of an output.
+const SAMPLE: usize = 40;
 
 /// When to stop.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +43,7 @@ struct Problem<'a, L> {
     design: &'a Design<'a>,
     loss: &'a L,
     alpha: f64,
+    tol: f64,
     blocks: Vec<Range<usize>>,
 }
 
@@ -61,6 +67,7 @@ pub fn minimise<L: Loss>(
         design,
         loss,
         alpha,
+        tol: limits.tol,
         blocks: design.blocks(),
     };
     let mut point = problem.at(start);
@@ -107,10 +114,10 @@ impl<L: Loss> Problem<'_, L> {
                 let mut slope = Array2::zeros(at.dim());
                 let mut states = Vec::with_capacity(blocks.len());
                 self.each(blocks, |rows, block| {
-                    let mut state = at.dot(block);
+                    let mut state = forward(&at, block);
                     value += self.loss.value(rows, state.view_mut());
                     let slopes = self.loss.slope(rows, &state);
-                    general_mat_mul(1.0, &slopes, &block.t(), 1.0, &mut slope);
+                    backward(&slopes, block, &mut slope);
                     states.push(state);
                 });
                 (value, slope, states)
@@ -181,7 +188,7 @@ impl<L: Loss> Problem<'_, L> {
                         for (weights, sum) in bend.rows().into_iter().skip(l).zip(&mut sums) {
                             scaled.clone_from(block);
                             scaled *= &weights;
-                            general_mat_mul(1.0, &scaled, &block.t(), 1.0, sum);
+                            add_products(&scaled.view(), &block.view(), sum);
                         }
                     }
                 });
@@ -189,6 +196,10 @@ impl<L: Loss> Problem<'_, L> {
             })
             .collect();
         let size = outputs * width;
+        let parts = parts.into_iter().map(|mut sums| {
+            sums.iter_mut().for_each(mirror);
+            sums
+        });
         let mut bend = Array2::<f64>::zeros((size, size));
         for part in parts {
             for ((k, l), sum) in pairs.iter().zip(part) {
@@ -218,17 +229,31 @@ impl<L: Loss> Problem<'_, L> {
             .unwrap_or_else(|_| -&point.slope)
     }
 
-    /// Newton's direction by conjugate gradients, scaled by the diagonal.
+    /// Newton's direction by conjugate gradients, the more exact the nearer the minimum.
     fn conjugate(&self, point: &Point) -> Array2<f64> {
-        let scale = self.diagonal(point);
+        let guides = self.sampled(point);
+        let guided = |residual: &Array2<f64>| {
+            let mut guided = residual.clone();
+            for (row, guide) in guided.rows_mut().into_iter().zip(&guides) {
+                if let Some(guide) = guide {
+                    guide.solve(row);
+                }
+            }
+            // Shifting all classes alike changes nothing; such directions lead nowhere.
+            if guided.nrows() > 1
+                && let Some(mean) = guided.mean_axis(Axis(0))
+            {
+                guided -= &mean.insert_axis(Axis(0));
+            }
+            guided
+        };
         let mut direction = Array2::<f64>::zeros(point.at.dim());
         let mut residual = -&point.slope;
-        let mut along = &residual / &scale;
+        let mut along = guided(&residual);
         let mut size = (&residual * &along).sum();
-        let goal = size
-            * 1e-2_f64
-                .min(size.sqrt() / point.value.abs().max(1.0))
-                .powi(2);
+        // As exact as a step from here can make use of, and as is asked for in the end.
+        let near = (size / point.value.abs().max(f64::MIN_POSITIVE)).sqrt();
+        let goal = size * (self.tol / near).max(near).min(0.2).powi(2);
         for _ in 0..(2 * point.at.len()).min(500) {
             let bent = self.bent(point, &along);
             let curvature = (&along * &bent).sum();
@@ -238,13 +263,13 @@ impl<L: Loss> Problem<'_, L> {
             let length = size / curvature;
             direction.scaled_add(length, &along);
             residual.scaled_add(-length, &bent);
-            let scaled = &residual / &scale;
-            let next = (&residual * &scaled).sum();
+            let next_along = guided(&residual);
+            let next = (&residual * &next_along).sum();
             if next <= goal {
                 break;
             }
             along *= next / size;
-            along += &scaled;
+            along += &next_along;
             size = next;
         }
         direction
@@ -259,9 +284,9 @@ impl<L: Loss> Problem<'_, L> {
                 let mut states = states.iter();
                 self.each(blocks, |rows, block| {
                     if let Some(state) = states.next() {
-                        let mut u = v.dot(block);
+                        let mut u = forward(v, block);
                         self.loss.bend(rows, state, &mut u);
-                        general_mat_mul(1.0, &u, &block.t(), 1.0, &mut sum);
+                        backward(&u, block, &mut sum);
                     }
                 });
                 sum
@@ -271,36 +296,40 @@ impl<L: Loss> Problem<'_, L> {
         parts.into_iter().fold(start, |sum, part| sum + part)
     }
 
-    /// The diagonal of the second derivatives.
-    fn diagonal(&self, point: &Point) -> Array2<f64> {
-        let outputs = point.at.nrows();
-        let parts: Vec<Array2<f64>> = self
-            .parts_with(&point.states)
-            .map(|(blocks, states)| {
-                let mut sum = Array2::zeros(point.at.dim());
-                let mut states = states.iter();
-                self.each(blocks, |rows, block| {
-                    let Some(state) = states.next() else {
-                        return;
-                    };
-                    let squares = block.mapv(|v| v * v);
-                    for l in 0..outputs {
-                        let mut bend = Array2::zeros((outputs, rows.len()));
-                        bend.row_mut(l).fill(1.0);
-                        self.loss.bend(rows, state, &mut bend);
-                        let mut row = sum.row_mut(l);
-                        row += &squares.dot(&bend.row(l));
-                    }
-                });
-                sum
-            })
+    /// Factors of each output's own second derivatives, from a sample of the blocks.
+    fn sampled(&self, point: &Point) -> Vec<Option<Cholesky>> {
+        let (outputs, width) = point.at.dim();
+        let wanted = (SAMPLE * width).max(4096);
+        let step = (self.design.rows() / wanted).clamp(1, self.blocks.len());
+        let sample: Vec<(&Range<usize>, &Array2<f64>)> = self
+            .blocks
+            .iter()
+            .zip(&point.states)
+            .step_by(step)
             .collect();
-        let penalty = self.penalty(point.at.ncols());
-        let mut sum = parts
-            .into_iter()
-            .fold(Array2::zeros(point.at.dim()), |sum, part| sum + part);
-        sum += &penalty.insert_axis(Axis(0));
-        sum.mapv(|v| if v > 0.0 { v } else { 1.0 })
+        let rows: usize = sample.iter().map(|(rows, _)| rows.len()).sum();
+        let share = rows as f64 / self.design.rows() as f64;
+        let penalty = self.penalty(width);
+        (0..outputs)
+            .into_par_iter()
+            .map(|output| {
+                let mut sum = Array2::zeros((width, width));
+                let mut block = Array2::ones((0, 0));
+                for (rows, state) in &sample {
+                    self.design.fill(rows, &mut block);
+                    let mut bend = Array2::zeros((outputs, rows.len()));
+                    bend.row_mut(output).fill(1.0);
+                    self.loss.bend(rows, state, &mut bend);
+                    let scaled = &block * &bend.row(output);
+                    add_products(&scaled.view(), &block.view(), &mut sum);
+                }
+                sum /= share;
+                for (cell, penalty) in sum.diag_mut().iter_mut().zip(&penalty) {
+                    *cell += penalty;
+                }
+                steady(sum)
+            })
+            .collect()
     }
 
     /// The penalty of each column: none for the intercept.
@@ -340,6 +369,32 @@ impl<L: Loss> Problem<'_, L> {
             self.design.fill(rows, &mut block);
             work(rows, &block);
         }
+    }
+}
+
+/// Linear predictors of a block: outputs × rows.
+fn forward(at: &Array2<f64>, block: &Array2<f64>) -> Array2<f64> {
+    if at.nrows() > 1 {
+        return at.dot(block);
+    }
+    // A product with one row is quicker by hand than packed for the general case.
+    let mut sum = Array2::zeros((at.nrows(), block.ncols()));
+    for (mut sum, weights) in sum.rows_mut().into_iter().zip(at.rows()) {
+        for (values, weight) in block.rows().into_iter().zip(weights) {
+            sum.scaled_add(*weight, &values);
+        }
+    }
+    sum
+}
+
+/// Adds what the rows of a block say about each coefficient.
+fn backward(u: &Array2<f64>, block: &Array2<f64>, sum: &mut Array2<f64>) {
+    if u.nrows() > 1 {
+        general_mat_mul(1.0, u, &block.t(), 1.0, sum);
+        return;
+    }
+    for (mut sum, u) in sum.rows_mut().into_iter().zip(u.rows()) {
+        sum += &block.dot(&u);
     }
 }
 
