@@ -68,7 +68,7 @@ fn every_format_goes_in_and_comes_out() {
         om.ok(&["datasets", "put", name, name, "--replace"]);
         assert_eq!(om.ok(&["datasets", "get", name, "-"]), expected, "{name}");
     }
-    let csv = std::fs::read(om.home.path().join("x.csv")).unwrap();
+    let csv = std::fs::read(om.path("x.csv")).unwrap();
     let ran = om.pipe(&["datasets", "put", "-", "piped", "--format", "csv"], csv);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(om.ok(&["datasets", "get", "piped", "-"]), expected);
@@ -231,14 +231,14 @@ fn documents_arrays_and_files_are_kinds_of_their_own() {
     assert_eq!(metadata["kind_meta"]["dtype"], "float64");
     assert_eq!(metadata["kind_meta"]["shape"], json!([2, 2]));
     om.ok(&["datasets", "get", "array", "back.npy"]);
-    assert_eq!(std::fs::read(om.home.path().join("back.npy")).unwrap(), npy);
+    assert_eq!(std::fs::read(om.path("back.npy")).unwrap(), npy);
     assert_eq!(om.ok(&["datasets", "get", "array", "-", "--format", "csv"]).lines().count(), 3);
 
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
     let path = om.file("blob.bin", &bytes);
     om.ok(&["datasets", "put", &path, "blob"]);
     om.ok(&["datasets", "get", "blob", "out.bin"]);
-    assert_eq!(std::fs::read(om.home.path().join("out.bin")).unwrap(), bytes);
+    assert_eq!(std::fs::read(om.path("out.bin")).unwrap(), bytes);
     om.fails(&["datasets", "show", "blob"], 1, "not a table");
     om.fails(&["datasets", "put", &document, "blob"], 5, "--replace");
 }
@@ -270,10 +270,10 @@ fn bad_input_is_an_error_that_says_where() {
     ];
     for (name, content, what) in cases {
         let path = om.file(name, content);
-        om.run(&["datasets", "put", &path, "x"]).failed(1, what);
+        om.fails(&["datasets", "put", &path, "x"], 1, what);
     }
     om.fails(&["datasets", "put", "nofile.csv", "x"], 3, "nofile.csv");
-    let home = om.home.path().to_str().unwrap().to_owned();
+    let home = om.path(".").to_str().unwrap().to_owned();
     om.fails(&["datasets", "put", &home, "x", "--format", "csv"], 2, "directory");
     om.fails(&["datasets", "put", &home, "x"], 2, "directory");
     assert_eq!(om.json(&["datasets", "list", "--all"]), json!([]));

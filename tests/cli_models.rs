@@ -133,7 +133,7 @@ fn a_model_goes_out_and_in() {
         om.ok(&["runtime", "model", "again", "predict", "iris[^species]"]),
         om.ok(&["runtime", "model", "tree", "predict", "iris[^species]"])
     );
-    let mut bytes = std::fs::read(om.home.path().join("tree.model")).unwrap();
+    let mut bytes = std::fs::read(om.path("tree.model")).unwrap();
     let half = bytes.len() / 2;
     bytes.truncate(half);
     let broken = om.file("broken.model", bytes);
