@@ -143,7 +143,18 @@ fn the_root_help_is_frozen() {
 
     Usage: om [OPTIONS] <COMMAND>
 
+    Objects:
+      datasets    Tables, arrays, documents and files
+      models      Make and look at models
+      jobs        Notebooks that run as jobs
+      scripts     Packages and programs
+      streams     Streams of messages
+
+    Work:
+      runtime     Train models, predict, run tasks
+
     Set-up:
+      store       Look after the place where objects live
       config      Show and change settings
       completion  Print a shell's completion script
       help        Explain a command or a topic
@@ -178,13 +189,13 @@ fn near_names_are_suggested() {
         "profiles: {production: {OMEGA_BUCKET: p}}",
     );
     for (args, near) in [
-        (&["confg", "show"][..], "'config'"),
-        (&["config", "shwo"], "'show'"),
-        (&["config", "show", "--orign"], "'--origin'"),
-        (&["help", "formating"], "'formatting'"),
-        (&["completion", "bsh"], "'bash'"),
-        (&["config", "get", "OMEGA_BUKET"], "OMEGA_BUCKET"),
-        (&["config", "use", "prodction"], "\"production\""),
+        (&["confg", "show"][..], "`config`"),
+        (&["config", "shwo"], "`show`"),
+        (&["config", "show", "--orign"], "`--origin`"),
+        (&["help", "formating"], "`formatting`"),
+        (&["completion", "bsh"], "`bash`"),
+        (&["config", "get", "OMEGA_BUKET"], "`OMEGA_BUCKET`"),
+        (&["config", "use", "prodction"], "`production`"),
     ] {
         let run = home.run(args);
         assert!(

@@ -46,7 +46,8 @@ fn a_model_remembers_what_it_was_trained_on() {
     assert!(score > 0.95);
     let shown = om.json(&["models", "show", "clf"]);
     assert_eq!(shown["name"], "clf");
-    assert_eq!(shown["trained_on"]["Xname"], "iris[^species]");
+    assert_eq!(shown["data"]["x"], "iris[^species]");
+    assert!(shown["scores"]["accuracy"]["value"].as_f64().unwrap() > 0.95);
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn strings_and_nulls_train_in_one_command() {
 #[test]
 fn grid_search_keeps_the_best_model() {
     let om = iris();
-    om.ok(&["models", "put", "k-nearest-neighbors", "knn"]);
+    om.ok(&["models", "put", "k-neighbors", "knn"]);
     let results = om.json(&[
         "runtime", "model", "knn", "gridsearch", "iris[^species]", "iris[species]", "--param", "n_neighbors=[1,5,15]", "--result", "best",
     ]);
@@ -150,4 +151,17 @@ fn every_estimator_is_documented() {
         assert!(one["summary"].as_str().unwrap().len() > 10);
     }
     om.fails(&["models", "estimators", "random-forrest"], 2, "random-forest");
+}
+
+#[test]
+fn training_keeps_the_identity_of_a_model() {
+    let om = iris();
+    om.ok(&["models", "put", "gaussian-nb", "nb"]);
+    let before = om.json(&["models", "metadata", "nb"]);
+    om.ok(&["runtime", "model", "nb", "fit", "iris[^species]", "iris[species]"]);
+    let after = om.json(&["models", "metadata", "nb"]);
+    assert_eq!((&before["_id"], &before["created"]), (&after["_id"], &after["created"]));
+    assert_eq!(after["kind_meta"]["trained"], true);
+    om.ok(&["models", "put", "gaussian-nb", "nb", "--replace"]);
+    assert_ne!(om.json(&["models", "metadata", "nb"])["_id"], before["_id"]);
 }

@@ -216,7 +216,7 @@ fn copy(from: &Path, to: &Path) {
 fn spawn(store: &Path, step: &str, crash_at: Option<u64>) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .args(["--exact", "child", "--nocapture"])
         .env(STORE, store)
         .env(STEP, step)
         .stdout(Stdio::null())
@@ -229,7 +229,6 @@ fn spawn(store: &Path, step: &str, crash_at: Option<u64>) -> Child {
 
 /// Not a test: the process that the tests start and that dies.
 #[test]
-#[ignore = "run by the other tests"]
 fn child() {
     let (Ok(store), Ok(name)) = (std::env::var(STORE), std::env::var(STEP)) else {
         return;

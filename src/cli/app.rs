@@ -381,6 +381,9 @@ mod tests {
     fn every_leaf_has_a_purpose_and_examples() {
         fn visit(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
             let path = format!("{path} {}", command.get_name());
+            if command.is_hide_set() {
+                return;
+            }
             if command.get_about().is_none() {
                 missing.push(format!("{path}: purpose"));
             }

@@ -197,7 +197,7 @@ fn get(session: &Session, name: &str) -> Result<()> {
 fn unknown(name: &str) -> Error {
     let names = variables::VARIABLES.iter().map(|variable| variable.name);
     let hint = match nearest(&name.to_uppercase(), names) {
-        Some(near) => format!("did you mean {near}? see: om help environment"),
+        Some(near) => format!("did you mean `{near}`? see: om help environment"),
         None => "see: om help environment".to_owned(),
     };
     Error::not_found(format!("there is no setting {name}")).hint(hint)

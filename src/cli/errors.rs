@@ -96,7 +96,7 @@ fn of_usage(error: &clap::Error) -> Error {
         .collect();
     let help = format!("see: {} --help", command.join(" "));
     let hint = match (suggestion, usage) {
-        (Some(suggestion), _) => format!("did you mean '{suggestion}'? {help}"),
+        (Some(suggestion), _) => format!("did you mean `{suggestion}`? {help}"),
         (None, Some(usage)) => format!("usage: {usage}; {help}"),
         (None, None) => help,
     };

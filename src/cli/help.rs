@@ -54,10 +54,10 @@ pub(super) fn run(args: &HelpArgs, session: &Session) -> Result<()> {
                     known.extend(TOPICS.iter().map(|(name, _)| (*name).to_owned()));
                 }
                 let hint = match nearest(name, known.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean '{near}'? see: om help"),
+                    Some(near) => format!("did you mean `{near}`? see: om help"),
                     None => "see: om help".to_owned(),
                 };
-                return Err(Error::usage(format!("there is no help for '{name}'")).hint(hint));
+                return Err(Error::usage(format!("there is no help for `{name}`")).hint(hint));
             }
         };
     }

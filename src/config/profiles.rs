@@ -89,7 +89,7 @@ impl Profiles {
             Some(_) => Ok(Map::new()),
             None => {
                 let hint = match nearest(name, self.names()) {
-                    Some(near) => format!("did you mean \"{near}\"? see: om config profiles"),
+                    Some(near) => format!("did you mean `{near}`? see: om config profiles"),
                     None => format!("make it with: om config set NAME VALUE --profile {name}"),
                 };
                 Err(Error::not_found(format!("there is no profile \"{name}\""))

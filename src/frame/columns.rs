@@ -8,7 +8,7 @@ const LISTED: usize = 20;
 
 /// The error for a column that is not there, with the nearest name and the columns.
 pub(crate) fn unknown_column<'a>(name: &str, columns: impl IntoIterator<Item = &'a str>) -> Error {
-    let error = Error::not_found(format!("there is no column '{name}'"));
+    let error = Error::not_found(format!("there is no column `{name}`"));
     let columns: Vec<&str> = columns.into_iter().collect();
     let names = columns.get(..LISTED).unwrap_or(&columns);
     let more = columns.len() - names.len();
@@ -23,7 +23,7 @@ pub(crate) fn unknown_column<'a>(name: &str, columns: impl IntoIterator<Item = &
         .copied()
         .find(|column| column.to_lowercase() == lower);
     match near.or_else(|| nearest(name, columns)) {
-        Some(near) => error.hint(format!("did you mean '{near}'? {listed}")),
+        Some(near) => error.hint(format!("did you mean `{near}`? {listed}")),
         None => error.hint(listed),
     }
 }
@@ -41,17 +41,17 @@ mod tests {
     #[test]
     fn names_the_nearest_and_all() {
         let error = unknown_column("qtty", ["qty", "price"]);
-        assert_eq!(error.message(), "there is no column 'qtty'");
+        assert_eq!(error.message(), "there is no column `qtty`");
         assert_eq!(
             error.hint_text().unwrap(),
-            "did you mean 'qty'? columns: qty, price"
+            "did you mean `qty`? columns: qty, price"
         );
         let error = unknown_column("QTY", ["qty"]);
         assert!(
             error
                 .hint_text()
                 .unwrap()
-                .starts_with("did you mean 'qty'?")
+                .starts_with("did you mean `qty`?")
         );
     }
 }

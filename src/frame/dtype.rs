@@ -120,11 +120,11 @@ fn bracketed(name: &str) -> Option<DataType> {
 }
 
 fn unknown(name: &str) -> Error {
-    let error = Error::usage(format!("'{name}' is not a type"));
+    let error = Error::usage(format!("`{name}` is not a type"));
     let all = "types: int, float, str, bool, date, datetime, datetime64[us, UTC], time, category, \
                int8 … int64, uint8 … uint64, float32, float64";
     match nearest(name, NAMES) {
-        Some(near) => error.hint(format!("did you mean '{near}'? {all}")),
+        Some(near) => error.hint(format!("did you mean `{near}`? {all}")),
         None => error.hint(all),
     }
 }
@@ -174,7 +174,7 @@ mod tests {
             assert!(parse(name).is_ok(), "{name}");
         }
         let error = parse("flaot").unwrap_err();
-        assert!(error.hint_text().unwrap().contains("'float'"), "{error}");
+        assert!(error.hint_text().unwrap().contains("`float`"), "{error}");
         assert!(parse("datetime64[ns, Mars/Olympus]").is_err());
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn explained(error: &PolarsError) -> Error {
         PolarsError::ColumnNotFound(text) | PolarsError::SchemaFieldNotFound(text) => {
             let text = first_line(text);
             match quoted(&text) {
-                Some(name) => Error::not_found(format!("there is no column '{name}'")),
+                Some(name) => Error::not_found(format!("there is no column `{name}`")),
                 None => Error::not_found(text),
             }
         }

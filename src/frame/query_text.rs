@@ -54,10 +54,10 @@ impl AggregateFunction {
             .into_iter()
             .find(|function| function.name() == wanted)
             .ok_or_else(|| {
-                let error = Error::usage(format!("'{}' is not an aggregate function", name.trim()));
+                let error = Error::usage(format!("`{}` is not an aggregate function", name.trim()));
                 match nearest(wanted, names) {
                     Some(near) => error.hint(format!(
-                        "did you mean '{near}'? functions: {}",
+                        "did you mean `{near}`? functions: {}",
                         names.join(", ")
                     )),
                     None => error.hint(format!("functions: {}", names.join(", "))),
@@ -88,7 +88,7 @@ impl Aggregate {
                     !column.trim().is_empty() && !functions.trim().is_empty()
                 })
                 .ok_or_else(|| {
-                    Error::usage(format!("'{}' is not an aggregate", part.trim()))
+                    Error::usage(format!("`{}` is not an aggregate", part.trim()))
                         .hint("for example: arr_delay=mean,max")
                 })?;
             for function in functions.split(',') {
@@ -125,7 +125,7 @@ impl Sort {
         };
         let column = name(column);
         if column.is_empty() {
-            return Err(Error::usage(format!("'{text}' names no column to sort by"))
+            return Err(Error::usage(format!("`{text}` names no column to sort by"))
                 .hint("for example: -qty for the largest first"));
         }
         Ok(Sort { column, descending })
@@ -160,14 +160,14 @@ impl Columns {
             let end = |text: &str| (!text.trim().is_empty()).then(|| name(text));
             if split(from, ',')?.len() > 1 || split(to, ',')?.len() > 1 {
                 return Err(Error::usage(format!(
-                    "'{text}' mixes a range and a list of columns"
+                    "`{text}` mixes a range and a list of columns"
                 )));
             }
             return Ok(Columns::Range(end(from), end(to)));
         }
         if ends.len() > 1 {
             return Err(
-                Error::usage(format!("'{text}' is not a selection of columns")).hint(
+                Error::usage(format!("`{text}` is not a selection of columns")).hint(
                     "for example: a,b or ^a,b or a:c; names with special characters in backticks",
                 ),
             );
@@ -176,7 +176,7 @@ impl Columns {
         for part in split(text, ',')? {
             let name = name(part);
             if name.is_empty() {
-                return Err(Error::usage(format!("'{text}' has an empty column name")));
+                return Err(Error::usage(format!("`{text}` has an empty column name")));
             }
             if !names.contains(&name) {
                 names.push(name);
@@ -204,7 +204,7 @@ fn split(text: &str, separator: char) -> Result<Vec<&str>> {
     }
     if quoted {
         return Err(Error::usage(format!(
-            "a backtick in '{text}' is not closed"
+            "a backtick in `{text}` is not closed"
         )));
     }
     parts.push(text.get(start..).unwrap_or_default());
@@ -244,7 +244,7 @@ mod tests {
             assert!(Aggregate::parse_list(text).is_err(), "{text}");
         }
         let error = Aggregate::parse_list("a=meen").unwrap_err();
-        assert!(error.hint_text().unwrap().contains("'mean'"));
+        assert!(error.hint_text().unwrap().contains("`mean`"));
     }
 
     #[test]

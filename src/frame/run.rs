@@ -95,7 +95,7 @@ fn grouped(frame: LazyFrame, query: &Query, schema: &Schema) -> Result<LazyFrame
     for key in &query.group_by {
         if let DataType::List(_) | DataType::Struct(_) = dtype_of(key, schema)? {
             return Err(Error::usage(format!(
-                "column '{key}' is nested and cannot be grouped by"
+                "column `{key}` is nested and cannot be grouped by"
             )));
         }
         if !names.contains(key) {
@@ -158,7 +158,7 @@ fn aggregated(aggregate: &Aggregate, schema: &Schema) -> Result<Expr> {
     };
     if !suits {
         return Err(Error::usage(format!(
-            "column '{}' is {}, which has no {}",
+            "column `{}` is {}, which has no {}",
             aggregate.column,
             pandas_name(dtype),
             aggregate.function.name()
@@ -199,7 +199,7 @@ fn sorted(frame: LazyFrame, order: &[Sort], schema: &Schema) -> Result<LazyFrame
             DataType::Categorical(..) => values.cast(DataType::String),
             DataType::List(_) | DataType::Struct(_) => {
                 return Err(Error::usage(format!(
-                    "column '{}' is nested and has no order",
+                    "column `{}` is nested and has no order",
                     sort.column
                 )));
             }

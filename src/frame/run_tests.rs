@@ -157,7 +157,7 @@ fn unknown_columns_are_told() {
             error
                 .hint_text()
                 .unwrap()
-                .starts_with("did you mean 'qty'?"),
+                .starts_with("did you mean `qty`?"),
             "{error:?}"
         );
     }

@@ -20,9 +20,9 @@ pub fn sql(tables: Vec<(String, LazyFrame)>, statement: &str) -> Result<LazyFram
             continue;
         }
         let names: Vec<&str> = tables.iter().map(|(table, _)| table.as_str()).collect();
-        let error = Error::not_found(format!("there is no table '{name}'"));
+        let error = Error::not_found(format!("there is no table `{name}`"));
         return Err(match nearest(&name, names.iter().copied()) {
-            Some(near) => error.hint(format!("did you mean '{near}'?")),
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
             None if names.is_empty() => error,
             None => error.hint(format!("tables: {}", names.join(", "))),
         });
@@ -148,7 +148,7 @@ mod tests {
         let told = |statement: &str| sql(tables(), statement).err().unwrap();
         let error = told("select * from flihgts");
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.hint_text().unwrap(), "did you mean 'flights'?");
+        assert_eq!(error.hint_text().unwrap(), "did you mean `flights`?");
         for statement in [
             "select dealy from flights",
             "select flights.dealy from flights",
@@ -160,7 +160,7 @@ mod tests {
                 error
                     .hint_text()
                     .unwrap()
-                    .starts_with("did you mean 'delay'?"),
+                    .starts_with("did you mean `delay`?"),
                 "{error:?}"
             );
         }

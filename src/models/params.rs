@@ -195,7 +195,7 @@ impl Params {
                     choices.join(", ")
                 ));
                 match nearest(&text, choices.iter().copied()) {
-                    Some(near) => error.hint(format!("did you mean {near}?")),
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error,
                 }
             })
@@ -231,7 +231,7 @@ pub fn unknown(estimator: &str, name: &str, known: &[Param]) -> Error {
     let names: Vec<&str> = known.iter().map(|param| param.name).collect();
     let error = Error::usage(format!("{estimator} has no parameter {name}"));
     match nearest(name, names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean {near}?")),
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if names.is_empty() => error.hint("it has no parameters"),
         None => error.hint(format!("its parameters: {}", names.join(", "))),
     }
@@ -281,11 +281,11 @@ mod tests {
         let error = params(json!({"alhpa": 1}))
             .check("ridge", KNOWN)
             .unwrap_err();
-        assert_eq!(error.hint_text(), Some("did you mean alpha?"));
+        assert_eq!(error.hint_text(), Some("did you mean `alpha`?"));
         let error = params(json!({"kernel": "rbff"}))
             .one_of("kernel", "rbf", &["linear", "rbf"])
             .unwrap_err();
-        assert_eq!(error.hint_text(), Some("did you mean rbf?"));
+        assert_eq!(error.hint_text(), Some("did you mean `rbf`?"));
     }
 
     #[test]

@@ -254,7 +254,7 @@ fn address(
             let ids: Vec<&str> = planned.iter().map(|(id, _, _)| id.as_str()).collect();
             let error = Error::usage(format!("the model has no step {prefix} ({name})"));
             return Err(match nearest(&prefix, ids.iter().copied()) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint(format!("its steps: {}", ids.join(", "))),
             });
         };

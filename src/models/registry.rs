@@ -84,7 +84,7 @@ pub fn find(name: &str) -> Result<&'static Entry> {
         let known = entries()
             .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
         match nearest(class, known) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint("list them with: om models estimators"),
         }
     })

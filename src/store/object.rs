@@ -62,7 +62,7 @@ impl FrameReader for Once {
 /// An object as it comes out of a store.
 pub enum Stored {
     /// A table; nothing is read before it is collected.
-    Table(LazyFrame),
+    Table(Box<LazyFrame>),
     /// Values, in the order in which they were put.
     Values(Vec<Bson>),
     /// An array, as the bytes of a `.npy` file.
@@ -75,7 +75,7 @@ impl Stored {
     /// The table, or an error that names the object.
     pub fn table(self, name: &str) -> Result<LazyFrame> {
         match self {
-            Stored::Table(frame) => Ok(frame),
+            Stored::Table(frame) => Ok(*frame),
             Stored::Array(mut blob) => {
                 let mut bytes = Vec::new();
                 crate::error::Context::context(blob.read_to_end(&mut bytes), || "cannot read the array")

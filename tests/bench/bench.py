@@ -93,7 +93,7 @@ def startup():
     version = median([OM, "--version"], 21)
     listing = median([OM, "datasets", "list"], 21)
     complete = median([OM, "--", "om", "datasets", "show", "se"], 21,
-                      env=ENV | {"COMPLETE": "bash", "_CLAP_COMPLETE_INDEX": "3", "_CLAP_IFS": "\n"})
+                      env=ENV | {"OM_COMPLETE": "sh"})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

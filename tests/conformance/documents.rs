@@ -80,7 +80,8 @@ pub fn keep_their_types(storage: &dyn Storage) {
     let stored = documents(storage, &key("a")).remove(0);
     assert!(stored.get_f64("nan").unwrap().is_nan());
     let (mut stored, mut document) = (stored, document);
-    (stored.remove("nan"), document.remove("nan"));
+    stored.remove("nan");
+    document.remove("nan");
     assert_eq!(stored, document);
     assert!(stored.keys().eq(document.keys()));
 }

@@ -25,7 +25,7 @@ pub fn read(name: &str) -> (Vec<String>, Array2<f64>, Vec<String>) {
                 .take(names.len())
                 .map(|v| v.parse::<f64>().unwrap()),
         );
-        last.push(record.iter().last().unwrap().to_string());
+        last.push(record.iter().next_back().unwrap().to_string());
     }
     let table = Array2::from_shape_vec((last.len(), names.len()), values).unwrap();
     (names, table, last)

@@ -31,8 +31,8 @@ pub struct Get {
     #[arg(default_value = "-")]
     path: String,
     /// Format of the output, whatever its name says
-    #[arg(long, value_parser = ["csv", "tsv", "parquet", "ipc", "feather", "arrow", "json", "ndjson", "jsonl", "npy", "binary"])]
-    format: Option<String>,
+    #[arg(long = "format", value_name = "FORMAT", value_parser = ["csv", "tsv", "parquet", "ipc", "feather", "arrow", "json", "ndjson", "jsonl", "npy", "binary"])]
+    file_format: Option<String>,
     /// How to write CSV, in the words of pandas' to_csv
     #[arg(long, value_name = "KEY=VALUE")]
     csv: Vec<String>,
@@ -46,7 +46,7 @@ impl Get {
         let om = session.omega()?;
         let query = self.selecting.query()?;
         let path = (self.path != "-").then(|| PathBuf::from(&self.path));
-        let format = match self.format.as_deref() {
+        let format = match self.file_format.as_deref() {
             Some("binary") | None => path.as_deref().and_then(Format::of_path).map(|(format, _)| format),
             Some(name) => Some(Format::parse(name)?),
         };
@@ -56,7 +56,7 @@ impl Get {
         }
         let out = Target::open(session, path.as_deref(), self.binary(&stored, format))?;
         match stored {
-            Stored::Table(frame) => self.table(session, frame, format, path.as_deref(), out),
+            Stored::Table(frame) => self.table(session, *frame, format, path.as_deref(), out),
             Stored::Array(mut blob) if matches!(format, None | Some(Format::Npy)) => out.copy(&mut blob),
             array @ Stored::Array(_) => {
                 let frame = crate::frame::run(array.table(&self.name)?, &query)?;

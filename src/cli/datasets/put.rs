@@ -36,8 +36,8 @@ pub struct Put {
     #[arg(long)]
     append: bool,
     /// Format of the input, whatever its name says
-    #[arg(long, value_parser = ["csv", "tsv", "parquet", "ipc", "feather", "arrow", "json", "ndjson", "jsonl", "npy", "image", "binary"])]
-    format: Option<String>,
+    #[arg(long = "format", value_name = "FORMAT", value_parser = ["csv", "tsv", "parquet", "ipc", "feather", "arrow", "json", "ndjson", "jsonl", "npy", "image", "binary"])]
+    file_format: Option<String>,
     /// What to store it as
     #[arg(long = "as", value_name = "KIND", value_parser = ["frame", "series", "document", "array", "file"])]
     kind: Option<String>,
@@ -93,12 +93,12 @@ impl Put {
         let started = std::time::Instant::now();
         let metadata = om.datasets.put(&self.name, object, &options)?;
         let stats = om.datasets.stats(&metadata)?;
-        session.output.note(&super::stored_line(&om.datasets, &metadata, stats, started.elapsed()));
+        session.output.note(super::stored_line(&om.datasets, &metadata, stats, started.elapsed()));
         metadata_line(session, &metadata)
     }
 
     fn format(&self, paths: &[PathBuf]) -> Result<Option<Format>> {
-        match self.format.as_deref() {
+        match self.file_format.as_deref() {
             Some("image" | "binary") => Ok(None),
             Some(name) => Format::parse(name).map(Some),
             None => {

@@ -1,7 +1,7 @@
 //! `om models show`.
 
 use crate::cli::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::bson_to_value;
 use clap::Args;
 use serde_json::{Value, json};
@@ -27,14 +27,16 @@ impl Show {
         let mut shown = json!({ "name": metadata.name() });
         if let (Value::Object(shown), Value::Object(summary)) = (&mut shown, model.summary()) {
             shown.extend(summary);
-            if let Ok(dataset) = metadata.attributes.get_document("dataset") {
-                shown.insert("trained_on".to_owned(), document(dataset));
-            }
             if let Ok(scores) = metadata.attributes.get_document("scores") {
                 shown.insert("scores".to_owned(), document(scores));
             }
         }
-        session.output.record(&shown)
+        if session.output.is_structured() {
+            return session.output.value(&shown);
+        }
+        // Steps hold parameters and coefficients: too deep for a table.
+        let text = serde_yaml_ng::to_string(&shown);
+        session.output.text(&text.map_err(|error| Error::failed("cannot show the model").because(error))?)
     }
 }
 

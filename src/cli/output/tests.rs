@@ -226,7 +226,7 @@ fn frames_are_previews_on_a_terminal_and_rows_elsewhere() {
         "carrier     delay  flight  late   time                        list\n\
          str           f64     u16  bool   datetime[μs]                list[i32]\n\
          UA       0.333333    1545  true   1970-01-01 00:00:00         [1,2]\n\
-         AA\\n         null    1714  false  1970-01-01 00:00:01.500     [3]\n\
+         AA\\n         null    1714  false  1970-01-01 00:00:01.5       [3]\n\
          B6             -2    1141  true   1969-12-31 23:59:59.999999  []\n\
          3 of 336776 rows, 6 columns\n"
     );
@@ -234,13 +234,13 @@ fn frames_are_previews_on_a_terminal_and_rows_elsewhere() {
         of(Some(Format::Csv), TERMINAL),
         "carrier,delay,flight,late,time,list\n\
          UA,0.3333333333333333,1545,true,1970-01-01T00:00:00,\"[1,2]\"\n\
-         \"AA\n\",,1714,false,1970-01-01T00:00:01.500,[3]\n\
+         \"AA\n\",,1714,false,1970-01-01T00:00:01.5,[3]\n\
          B6,-2.0,1141,true,1969-12-31T23:59:59.999999,[]\n"
     );
     let json: Value = serde_json::from_str(&of(Some(Format::Json), Screen::NONE)).unwrap();
     assert_eq!(
         json[1],
-        json!({"carrier": "AA\n", "delay": null, "flight": 1714, "late": false, "time": "1970-01-01T00:00:01.500", "list": [3]})
+        json!({"carrier": "AA\n", "delay": null, "flight": 1714, "late": false, "time": "1970-01-01T00:00:01.5", "list": [3]})
     );
     assert_eq!(
         of(None, Screen::NONE).lines().next(),

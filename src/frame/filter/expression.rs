@@ -251,7 +251,7 @@ impl Parser {
     fn literal(&mut self) -> Result<Value> {
         match self.side("a value")? {
             Side::Literal(value) => Ok(value),
-            Side::Column(name) => Err(Error::usage(format!("'{name}' is not a value"))
+            Side::Column(name) => Err(Error::usage(format!("`{name}` is not a value"))
                 .hint(format!("text needs quotes: \"{name}\""))),
         }
     }
@@ -324,7 +324,7 @@ impl Parser {
         if self.symbol(symbol) {
             return Ok(());
         }
-        Err(self.unexpected(&format!("'{symbol}'")))
+        Err(self.unexpected(&format!("`{symbol}`")))
     }
 
     /// Whether a condition can end here.

@@ -54,7 +54,7 @@ impl Filter {
                 let name = text(value, key)?;
                 ValueType::of_name(&name)
                     .map(|of| test(column, Op::IsType(of)))
-                    .ok_or_else(|| Error::usage(format!("{key}: '{name}' is not a type")))
+                    .ok_or_else(|| Error::usage(format!("{key}: `{name}` is not a type")))
             }
             "near" | "geowithin" | "elemwithin" | "ninexists" => {
                 Err(refused(key, "geographic operators"))
@@ -236,7 +236,7 @@ fn yes(value: Json, key: &str) -> Result<bool> {
             "true" | "yes" | "1" => Ok(true),
             "false" | "no" | "0" => Ok(false),
             _ => Err(Error::usage(format!(
-                "{key} takes true or false, not '{text}'"
+                "{key} takes true or false, not `{text}`"
             ))),
         },
         _ => Err(Error::usage(format!("{key} takes true or false"))),

@@ -106,7 +106,7 @@ fn token(rest: &str, first: char, at: usize, before: Option<&Token>) -> Result<(
         return Ok((Kind::Symbol(symbol), symbol.len()));
     }
     let error = Error::usage(format!(
-        "unexpected '{first}' at character {at} of the filter"
+        "unexpected `{first}` at character {at} of the filter"
     ));
     Err(match (first, before) {
         ('$', _) => error.hint("database operators are not allowed in filters"),
@@ -159,8 +159,8 @@ fn number(rest: &str, at: usize) -> Result<(Kind, usize)> {
             "{text} at character {at} is out of range"
         ))),
         Err(_) => Err(
-            Error::usage(format!("'{text}' at character {at} is not a number"))
-                .hint(format!("dates and other text need quotes: '{text}'")),
+            Error::usage(format!("`{text}` at character {at} is not a number"))
+                .hint(format!("dates and other text need quotes: \"{text}\"")),
         ),
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn comparable(
 fn mismatch(name: &str, dtype: &DataType, value: &Value) -> Error {
     let type_name = crate::frame::dtype::pandas_name(dtype);
     let error = Error::usage(format!(
-        "column '{name}' is {type_name} and does not compare with {value}"
+        "column `{name}` is {type_name} and does not compare with {value}"
     ));
     match (dtype, value) {
         (DataType::String | DataType::Categorical(..) | DataType::Enum(..), value) => error.hint(

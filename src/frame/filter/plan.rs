@@ -93,7 +93,7 @@ impl<'a> Target<'a> {
         let mut rest = Some(path);
         while let Some(path) = rest {
             let DataType::Struct(fields) = &self.dtype else {
-                return Err(Error::not_found(format!("there is no column '{}'", self.name))
+                return Err(Error::not_found(format!("there is no column `{}`", self.name))
                     .hint("only nested columns have fields; operators stand after two underscores: qty__gte=5"));
             };
             let whole = fields.iter().find(|field| field.name() == path);
@@ -215,7 +215,7 @@ impl<'a> Target<'a> {
     fn holds(&self, values: &[Value], negate: bool) -> Result<Expr> {
         let DataType::List(inner) = &self.dtype else {
             return Err(Error::usage(format!(
-                "column '{}' is {} and holds no lists",
+                "column `{}` is {} and holds no lists",
                 self.name,
                 pandas_name(&self.dtype)
             ))
@@ -243,7 +243,7 @@ impl<'a> Target<'a> {
                 Ok(self.expr.clone().cast(DataType::String))
             }
             dtype => Err(Error::usage(format!(
-                "column '{}' is {} and not text, as '{operator}' needs",
+                "column `{}` is {} and not text, as `{operator}` needs",
                 self.name,
                 pandas_name(dtype)
             ))),
@@ -312,7 +312,7 @@ fn check_pattern(pattern: &str) -> Result<()> {
         .build()
         .map(|_| ())
         .map_err(|error| {
-            Error::usage(format!("'{pattern}' is not a valid pattern"))
+            Error::usage(format!("`{pattern}` is not a valid pattern"))
                 .because(error)
                 .hint("patterns are regular expressions without look-around and back-references")
         })

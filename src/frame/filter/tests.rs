@@ -59,7 +59,8 @@ fn refused(text: &str) -> crate::Error {
     let frame = frame();
     Filter::parse(text)
         .and_then(|filter| filter.to_expr(frame.schema()))
-        .expect_err(text)
+        .err()
+        .unwrap_or_else(|| panic!("{text} was taken"))
 }
 
 #[test]
@@ -201,9 +202,9 @@ fn mistakes_are_told() {
         ("qty = 5 and", ErrorKind::Usage, "expected a column"),
         ("qty 5", ErrorKind::Usage, "expected a comparison"),
         ("at > 2024-01-01", ErrorKind::Usage, "not a number"),
-        ("(qty > 5", ErrorKind::Usage, "')'"),
+        ("(qty > 5", ErrorKind::Usage, "`)`"),
         ("", ErrorKind::Usage, "empty"),
-        ("qty + 1 > 5", ErrorKind::Usage, "'+'"),
+        ("qty + 1 > 5", ErrorKind::Usage, "`+`"),
         ("qty=5 and regin=\"EU", ErrorKind::Usage, "not closed"),
         ("loc__near=1,2", ErrorKind::Usage, "not allowed"),
         ("x__where=1", ErrorKind::Usage, "not allowed"),

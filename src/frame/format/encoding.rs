@@ -51,9 +51,9 @@ impl Encoding {
             "utf-16" | "utf16" | "utf-16-le" | "utf-16le" => Encoding::Utf16Le,
             "utf-16-be" | "utf-16be" => Encoding::Utf16Be,
             _ => {
-                let error = Error::usage(format!("the encoding '{name}' is not known"));
+                let error = Error::usage(format!("the encoding `{name}` is not known"));
                 return Err(match nearest(&lower, NAMES) {
-                    Some(near) => error.hint(format!("did you mean '{near}'?")),
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error.hint(format!("encodings: {}", NAMES.join(", "))),
                 });
             }

@@ -85,10 +85,10 @@ impl Format {
         let lower = name.trim().to_lowercase();
         suffix(&lower).ok_or_else(|| {
             let names = Format::ALL.map(Format::name);
-            let error = Error::usage(format!("'{name}' is not a format"));
+            let error = Error::usage(format!("`{name}` is not a format"));
             match nearest(&lower, names) {
                 Some(near) => error.hint(format!(
-                    "did you mean '{near}'? formats: {}",
+                    "did you mean `{near}`? formats: {}",
                     names.join(", ")
                 )),
                 None => error.hint(format!("formats: {}", names.join(", "))),
@@ -183,7 +183,7 @@ fn array(input: &Input, options: &ReadOptions, progress: &Arc<dyn Progress>) -> 
     std::io::Read::read_to_end(&mut reader, &mut bytes).map_err(|error| input.unreadable(error))?;
     let frame = crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(input.name()))?;
     let frame = columnar::adapted(polars::prelude::IntoLazy::lazy(frame), options)?;
-    crate::frame::collect(frame)
+    columnar::retyped(crate::frame::collect(frame)?, options)
 }
 
 #[cfg(test)]
@@ -219,7 +219,7 @@ mod tests {
                 .unwrap_err()
                 .hint_text()
                 .unwrap()
-                .contains("'parquet'")
+                .contains("`parquet`")
         );
     }
 }

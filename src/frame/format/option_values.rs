@@ -3,10 +3,10 @@
 use crate::error::{Error, Result, nearest};
 
 pub(super) fn unknown(key: &str, keys: &[&str]) -> Error {
-    let error = Error::usage(format!("there is no option '{key}'"));
+    let error = Error::usage(format!("there is no option `{key}`"));
     match nearest(key, keys.iter().copied()) {
         Some(near) => error.hint(format!(
-            "did you mean '{near}'? options: {}",
+            "did you mean `{near}`? options: {}",
             keys.join(", ")
         )),
         None => error.hint(format!("options: {}", keys.join(", "))),
@@ -14,7 +14,7 @@ pub(super) fn unknown(key: &str, keys: &[&str]) -> Error {
 }
 
 pub(super) fn unsuitable(key: &str, value: &str, wanted: &str) -> Error {
-    Error::usage(format!("{key} takes {wanted}, not '{value}'"))
+    Error::usage(format!("{key} takes {wanted}, not `{value}`"))
 }
 
 /// `\t`, `\n` and `\r` as the characters they stand for.

@@ -232,7 +232,7 @@ impl ReadOptions {
             for (column, name) in types {
                 let name = name.as_str().ok_or_else(|| {
                     Error::usage(format!(
-                        "the type of '{column}' must be text, such as \"int\""
+                        "the type of `{column}` must be text, such as \"int\""
                     ))
                 })?;
                 self.dtypes.push((column, dtype::parse(name)?));
@@ -241,7 +241,7 @@ impl ReadOptions {
         }
         for part in typed_columns(text) {
             let (column, name) = part.rsplit_once(['=', ':']).ok_or_else(|| {
-                Error::usage(format!("'{part}' is not a column with a type"))
+                Error::usage(format!("`{part}` is not a column with a type"))
                     .hint("for example: qty=int,region=category")
             })?;
             self.dtypes
@@ -319,7 +319,7 @@ mod tests {
             error
                 .hint_text()
                 .unwrap()
-                .starts_with("did you mean 'na_values'")
+                .starts_with("did you mean `na_values`")
         );
         for (key, value) in [
             ("sep", ";;"),

@@ -4,7 +4,8 @@
 use super::{Format, FrameReader, ReadOptions, Source, Step, open};
 use crate::error::{Context, Error, Result};
 use crate::progress::Progress;
-use polars::prelude::{DataFrame, DataType, Schema};
+use polars::prelude::{Column, DataFrame, DataType, Schema};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub fn open_all(
         file: 0,
         reader: None,
         schema: None,
+        unknown: HashSet::new(),
         starts: 0,
     };
     several.open()?;
@@ -42,6 +44,9 @@ struct Several {
     reader: Option<Box<dyn FrameReader>>,
     /// What all frames since the last start have.
     schema: Option<Schema>,
+    /// The columns that have held nothing but nulls since the last start. Their type is
+    /// a guess, which the first value overrules.
+    unknown: HashSet<String>,
     /// How often reading has started over; every time some type has become wider.
     starts: usize,
 }
@@ -72,6 +77,12 @@ impl Several {
     fn fitted(&mut self, frame: DataFrame) -> Result<Option<DataFrame>> {
         let Some(schema) = &self.schema else {
             self.schema = Some(frame.schema().as_ref().clone());
+            self.unknown = frame
+                .columns()
+                .iter()
+                .filter(|column| is_unknown(column))
+                .map(|column| column.name().to_string())
+                .collect();
             return Ok(Some(frame));
         };
         let path = || {
@@ -90,9 +101,15 @@ impl Several {
             );
         }
         let columns = schema
-            .iter_names()
-            .map(|name| frame.column(name).cloned())
-            .collect::<Result<Vec<_>, _>>()
+            .iter()
+            .map(|(name, dtype)| match frame.column(name) {
+                // Nothing but nulls fits any type.
+                Ok(column) if column.dtype() != dtype && is_unknown(column) => {
+                    Ok(Column::full_null(name.clone(), column.len(), dtype))
+                }
+                column => column.cloned(),
+            })
+            .collect::<Result<Vec<Column>, _>>()
             .map_err(|error| {
                 Error::invalid("a column of the first file is missing")
                     .because(error)
@@ -102,8 +119,21 @@ impl Several {
             .iter()
             .zip(schema.iter_values())
             .filter(|(column, dtype)| column.dtype() != *dtype)
-            .map(|(column, dtype)| (column.name().to_string(), wider(column.dtype(), dtype)))
+            .map(|(column, dtype)| {
+                let known = !self.unknown.contains(column.name().as_str());
+                let dtype = if known {
+                    wider(column.dtype(), dtype)
+                } else {
+                    column.dtype().clone()
+                };
+                (column.name().to_string(), dtype)
+            })
             .collect();
+        for column in &columns {
+            if !is_unknown(column) {
+                self.unknown.remove(column.name().as_str());
+            }
+        }
         if different.is_empty() {
             let height = frame.height();
             return DataFrame::new(height, columns)
@@ -130,6 +160,11 @@ impl Several {
         self.options.dtypes.extend(different);
         Ok(None)
     }
+}
+
+/// Whether a column holds nothing but nulls and so tells nothing of its type.
+fn is_unknown(column: &Column) -> bool {
+    column.null_count() == column.len()
 }
 
 /// The type that holds values of both.
@@ -232,6 +267,24 @@ mod tests {
             frames[0].column("a").unwrap().get(0).unwrap().get_str(),
             Some("007")
         );
+    }
+
+    #[test]
+    fn nulls_fit_any_type() {
+        for files in [
+            ["a,b\n", "a,b\n1,x\n"],
+            ["a,b\n1,x\n", "a,b\n"],
+            ["a,b\n,x\n", "a,b\n1,\n"],
+        ] {
+            let frames = read(&files).unwrap();
+            for frame in &frames {
+                assert_eq!(
+                    frame.dtypes(),
+                    [DataType::Int64, DataType::String],
+                    "{files:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Mixture {
     fn maximise(&self, table: &Array2<f64>, shares: &Array2<f64>) -> Result<State> {
         let (rows, width) = table.dim();
         let sizes = shares.sum_axis(Axis(0)) + 10.0 * f64::EPSILON;
-        let means = shares.t().dot(table) / &sizes.view().insert_axis(Axis(1));
+        let means = shares.t().dot(table) / sizes.view().insert_axis(Axis(1));
         let mut covariances: Vec<Array2<f64>> = Vec::with_capacity(self.n_components);
         for (k, size) in sizes.iter().enumerate() {
             let centred = table - &means.row(k);

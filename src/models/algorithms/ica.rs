@@ -85,7 +85,7 @@ impl Estimator for Ica {
         let mut origin = Array2::zeros((1, k));
         model.predict_inplace(&Array2::eye(k), &mut turned);
         model.predict_inplace(&Array2::zeros((1, k)), &mut origin);
-        let turn = (turned - &origin.row(0)).reversed_axes();
+        let turn = (turned - origin.row(0)).reversed_axes();
         let mut unmixing = (turn * &scales).dot(&principal.components);
         let sources = (&table - &principal.mean).dot(&unmixing.t());
         let deviations = sources.var_axis(Axis(0), 0.0).mapv(f64::sqrt);

@@ -1,8 +1,9 @@
 //! What every algorithm here asks of its table and target before it computes, and the
 //! few shapes it answers in. Knows no algorithm.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::models::estimator::{Estimator, Target};
+pub(crate) use crate::models::state::fitted;
 use crate::models::{matrix, state};
 use ndarray::{Array2, ArrayView2, Axis};
 use polars::prelude::DataFrame;
@@ -105,23 +106,13 @@ pub(crate) fn at_least(rows: usize, needed: usize, why: &str) -> Result<()> {
     )))
 }
 
-/// The state of a fitted model.
-pub(crate) fn fitted<T>(state: &Option<T>) -> Result<&T> {
-    state.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::Conflict, "the model is not fitted")
-            .hint("fit it first: om runtime model <name> fit <X> [<Y>]")
-    })
-}
-
 /// Refuses more than `most` rows.
 pub(crate) fn at_most(rows: usize, most: usize) -> Result<()> {
     if rows <= most {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "the table has {rows} rows; this model takes {most} at most"
-    ))
-    .hint("fit it on a sample of the rows"))
+    let message = format!("the table has {rows} rows; this model takes {most} at most");
+    Err(Error::invalid(message).hint("fit it on a sample of the rows"))
 }
 
 /// Reads back what [`state::save`] wrote; `sound` tells whether the parts fit together.

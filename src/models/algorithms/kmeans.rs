@@ -48,7 +48,6 @@ struct State {
     /// Sum of squared distances to the nearest centre, of the rows last learned from.
     inertia: f64,
     iterations: usize,
-    labels: Vec<u32>,
 }
 
 /// The nearest of `centres` to each row, and the squared distance. The rows should be
@@ -272,7 +271,6 @@ impl Estimator for KMeans {
                     counts,
                     inertia,
                     iterations,
-                    labels: near.into_iter().map(|(label, _)| label).collect(),
                 });
             }
         }
@@ -292,7 +290,6 @@ impl Estimator for KMeans {
                     counts: vec![0.0; self.n_clusters],
                     inertia: 0.0,
                     iterations: 0,
-                    labels: Vec::new(),
                 };
                 (table, state)
             }
@@ -318,7 +315,6 @@ impl Estimator for KMeans {
         state.iterations += 1;
         let near = state.near(&table);
         state.inertia = near.iter().map(|(_, square)| square).sum();
-        state.labels = near.into_iter().map(|(label, _)| label).collect();
         self.state = Some(state);
         Ok(())
     }
@@ -359,7 +355,7 @@ impl Estimator for KMeans {
                 "cluster_centers": input::lists(&state.centres),
                 "inertia": state.inertia,
                 "n_iter": state.iterations,
-                "labels": state.labels,
+                "counts": state.counts,
             }),
             None => Value::Null,
         }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Every row is compared with every other.
-const MOST_ROWS: usize = 100_000;
+const MOST_ROWS: usize = 50_000;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Optics {

@@ -58,7 +58,14 @@ impl Components {
         } else {
             Array1::zeros(width)
         };
-        let centred = table - &mean;
+        let mut centred = table - &mean;
+        for (mut column, mean) in centred.columns_mut().into_iter().zip(&mean) {
+            // What a constant column differs from its mean by is rounding, not variance.
+            let most = column.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+            if most <= 1e-14 * mean.abs() {
+                column.fill(0.0);
+            }
+        }
         let eigen = if width > WIDE && width > rows {
             by_rows(&centred, k)?
         } else {

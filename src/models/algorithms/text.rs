@@ -151,7 +151,7 @@ impl Vectorizer {
         let mut names: Vec<(String, (usize, usize))> = found.into_iter().collect();
         names.sort();
         if let Some(max) = self.rules.max_features {
-            names.sort_by(|a, b| b.1.1.cmp(&a.1.1));
+            names.sort_by_key(|(_, (_, count))| std::cmp::Reverse(*count));
             names.truncate(max);
             names.sort();
         }
@@ -211,11 +211,13 @@ impl Vectorizer {
     }
 
     fn sound(&self) -> bool {
-        self.state.as_ref().is_none_or(|state| {
-            let sorted =
-                |terms: &Terms| terms.names.is_sorted() && terms.idf.len() == terms.names.len();
-            state.iter().all(sorted)
-        })
+        let (low, high) = self.rules.ngrams;
+        let fits = |terms: &Terms| terms.names.is_sorted() && terms.idf.len() == terms.names.len();
+        (1..=high).contains(&low)
+            && self
+                .state
+                .as_ref()
+                .is_none_or(|state| state.iter().all(fits))
     }
 }
 

@@ -87,7 +87,7 @@ pub fn find_metric(name: &str) -> Result<Signed> {
     let known = metrics()
         .flat_map(|metric| std::iter::once(metric.name).chain(metric.aliases.iter().copied()));
     Err(match nearest(plain, known) {
-        Some(near) => error.hint(format!("did you mean {near}?")),
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => {
             let names: Vec<&str> = metrics().map(|metric| metric.name).collect();
             error.hint(format!("the metrics: {}", names.join(", ")))
@@ -127,6 +127,6 @@ mod tests {
         assert_eq!(metric.metric.name, "mse");
         assert!(metric.greater_is_better());
         let error = find_metric("acuracy").err().unwrap();
-        assert_eq!(error.hint_text(), Some("did you mean accuracy?"));
+        assert_eq!(error.hint_text(), Some("did you mean `accuracy`?"));
     }
 }

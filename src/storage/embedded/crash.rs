@@ -2,6 +2,7 @@
 //! aborts at the n-th step that a write takes to the disk. For tests only; when the
 //! variable is unset a point costs one read of a constant.
 
+use crate::config::Environment;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +14,7 @@ static PASSED: AtomicU64 = AtomicU64::new(0);
 /// Aborts the process if this is the chosen point.
 pub(super) fn point() {
     static CHOSEN: OnceLock<Option<u64>> = OnceLock::new();
-    let chosen = CHOSEN.get_or_init(|| std::env::var(VARIABLE).ok()?.parse().ok());
+    let chosen = CHOSEN.get_or_init(|| Environment::capture().get(VARIABLE)?.parse().ok());
     if let Some(chosen) = chosen
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *chosen
     {

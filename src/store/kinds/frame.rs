@@ -79,7 +79,7 @@ impl Backend for Frames {
         let asked = layout.to_stored(query).map_err(|error| error.on(&object))?;
         let Scan { frame, rest } = storage.scan(metadata, &asked)?;
         let frame = frame::run(frame, &rest).map_err(|error| error.on(object))?;
-        Ok(Stored::Table(layout.to_original(frame)?))
+        Ok(Stored::Table(Box::new(layout.to_original(frame)?)))
     }
 
     fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {

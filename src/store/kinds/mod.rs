@@ -72,6 +72,7 @@ impl Target<'_> {
     fn metadata(&self) -> Metadata {
         let mut metadata = Metadata::new(self.key.clone(), self.kind);
         if let Some(current) = self.current.filter(|_| self.options.mode != PutMode::Replace) {
+            metadata.id = current.id;
             metadata.attributes = current.attributes.clone();
             metadata.unknown = current.unknown.clone();
             metadata.created = current.created;

@@ -86,7 +86,7 @@ impl Layout {
         for (name, dtype) in &options.dtypes {
             if super::column::Builder::given(name, dtype, 0).is_none() {
                 return Err(Error::usage(format!(
-                    "column '{name}': text cannot be read as {}",
+                    "column `{name}`: text cannot be read as {}",
                     pandas_name(dtype)
                 )));
             }

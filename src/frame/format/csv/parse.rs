@@ -185,7 +185,7 @@ impl Parser {
         let line = self.line(block, start);
         Some(
             Error::invalid(format!(
-                "column '{}', line {line}: '{text}' is not {}",
+                "column `{}`, line {line}: `{text}` is not {}",
                 field.name,
                 pandas_name(dtype)
             ))

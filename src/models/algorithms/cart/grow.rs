@@ -1,6 +1,7 @@
 //! Growing a tree: depth first, without recursion, each node's rows sorted by each
 //! column that it may split on.
 
+use super::keys;
 use super::score::{Entropy, Gini, Row, Score, Variance};
 use super::{LEAF, Node, Tree};
 use crate::models::algorithms::input;
@@ -9,8 +10,6 @@ use serde::{Deserialize, Serialize};
 
 /// Values nearer than this count as equal, as in scikit-learn.
 const NEAR: f32 = 1e-7;
-/// Nodes with at least this many rows are sorted by radix.
-const RADIX_ROWS: usize = 1024;
 
 /// What makes a split good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,7 +288,7 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
                     let value = column.get(*row as usize).copied().unwrap_or(0.0);
                     low = low.min(value);
                     high = high.max(value);
-                    u64::from(ordered(value)) << 32 | place as u64
+                    keys::key(value, place)
                 }));
             if high <= low + NEAR {
                 continue;
@@ -300,7 +299,7 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
                 let share = input::uniform(self.random) as f32;
                 self.random_threshold(score, low, low + share * (high - low), high)
             } else {
-                sort(&mut self.keys, &mut self.scratch);
+                keys::sort(&mut self.keys, &mut self.scratch);
                 self.best_threshold(score)
             };
             if let Some((threshold, proxy)) = found
@@ -326,11 +325,11 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
             let Some((key, next)) = pairs.next() else {
                 break;
             };
-            let Some(row) = self.node.get((*key & 0xFFFF_FFFF) as usize) else {
+            let Some(row) = self.node.get(keys::place(*key)) else {
                 break;
             };
             score.shift(*row);
-            let (here, there) = (value(*key), value(*next));
+            let (here, there) = (keys::value(*key), keys::value(*next));
             if left < leaf || there <= here + NEAR {
                 continue;
             }
@@ -365,7 +364,7 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
         };
         let mut left = 0;
         for (key, row) in self.keys.iter().zip(&self.node) {
-            if value(*key) <= threshold {
+            if keys::value(*key) <= threshold {
                 score.shift(*row);
                 left += 1;
             }
@@ -398,79 +397,5 @@ impl<'a, L: Copy, F: Fn(usize) -> L> Grower<'a, L, F> {
         }
         rows[left..].copy_from_slice(&self.aside);
         work.start + left
-    }
-}
-
-/// Bits of a number that compare like it.
-#[inline]
-fn ordered(value: f32) -> u32 {
-    let bits = value.to_bits();
-    bits ^ (((bits as i32 >> 31) as u32) | 0x8000_0000)
-}
-
-/// The number in a key.
-#[inline]
-fn value(key: u64) -> f32 {
-    let bits = (key >> 32) as u32;
-    f32::from_bits(if bits >> 31 == 1 {
-        bits ^ 0x8000_0000
-    } else {
-        !bits
-    })
-}
-
-/// Sorts keys; long ones by three rounds of 11 bits over the upper half, which keep the
-/// order of places because the places come in ascending.
-fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
-    if keys.len() < RADIX_ROWS {
-        keys.sort_unstable();
-        return;
-    }
-    scratch.clear();
-    scratch.resize(keys.len(), 0);
-    for shift in [32, 43, 54] {
-        let digit = |key: u64| (key >> shift) as usize & 0x7FF;
-        let mut starts = [0_u32; 2048];
-        for key in keys.iter() {
-            starts[digit(*key)] += 1;
-        }
-        if starts.iter().any(|count| *count as usize == keys.len()) {
-            continue;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            let count = *start;
-            *start = sum;
-            sum += count;
-        }
-        for key in keys.iter() {
-            let place = &mut starts[digit(*key)];
-            scratch[*place as usize] = *key;
-            *place += 1;
-        }
-        std::mem::swap(keys, scratch);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn keys_sort_like_their_numbers(values in prop::collection::vec(-1e30_f32..1e30, 2..3000)) {
-            let mut keys: Vec<u64> = values
-                .iter()
-                .enumerate()
-                .map(|(place, v)| u64::from(ordered(*v)) << 32 | place as u64)
-                .collect();
-            let mut expected = values.clone();
-            expected.sort_by(f32::total_cmp);
-            sort(&mut keys, &mut Vec::new());
-            let sorted: Vec<f32> = keys.iter().map(|key| value(*key)).collect();
-            prop_assert_eq!(sorted, expected);
-            prop_assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
-        }
     }
 }

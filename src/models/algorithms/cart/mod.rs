@@ -7,6 +7,7 @@
 //! Features are compared as `f32` like scikit-learn does, so that a split is the same.
 
 mod grow;
+mod keys;
 mod score;
 
 pub(crate) use grow::{Criterion, Growth, Outcome, Table, grow};

@@ -95,6 +95,12 @@ struct Solver<'a, 'b> {
 }
 
 impl Solver<'_, '_> {
+    /// The row of a variable.
+    #[inline]
+    fn row(&self, t: usize) -> usize {
+        if t < self.rows { t } else { t - self.rows }
+    }
+
     /// Whether y·α may grow.
     fn up(&self, t: usize) -> bool {
         if self.problem.y[t] > 0.0 {
@@ -129,9 +135,10 @@ impl Solver<'_, '_> {
 
     /// The partner that gains most, its gain, and by how much optimality is violated.
     fn second(&mut self, i: usize, side: Option<f64>) -> (Option<(usize, f64)>, f64) {
-        let slot = self.cache.slot(i % self.rows, None);
+        let row = self.row(i);
+        let slot = self.cache.slot(row, None);
         let kernel = self.cache.get(slot);
-        let own = self.own[i % self.rows];
+        let own = self.own[row];
         let mut best: Option<(usize, f64)> = None;
         let mut violation = f64::NEG_INFINITY;
         for t in 0..self.f.len() {
@@ -141,7 +148,7 @@ impl Solver<'_, '_> {
             let difference = self.f[t] - self.f[i];
             violation = violation.max(difference);
             if difference > 0.0 {
-                let row = t % self.rows;
+                let row = self.row(t);
                 let curvature = (own + self.own[row] - 2.0 * kernel[row]).max(FLAT);
                 let gain = difference * difference / curvature;
                 if best.is_none_or(|best| gain >= best.1) {
@@ -181,7 +188,7 @@ impl Solver<'_, '_> {
 
     /// Moves y·α from `j` to `i` as far as it helps and is allowed; whether it moved.
     fn step(&mut self, i: usize, j: usize) -> bool {
-        let (row_i, row_j) = (i % self.rows, j % self.rows);
+        let (row_i, row_j) = (self.row(i), self.row(j));
         let slot_i = self.cache.slot(row_i, None);
         let slot_j = self.cache.slot(row_j, Some(slot_i));
         let (kernel_i, kernel_j) = (self.cache.get(slot_i), self.cache.get(slot_j));
