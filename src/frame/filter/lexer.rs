@@ -160,7 +160,7 @@ fn number(rest: &str, at: usize) -> Result<(Kind, usize)> {
         ))),
         Err(_) => Err(
             Error::usage(format!("`{text}` at character {at} is not a number"))
-                .hint(format!("dates and other text need quotes: `{text}`")),
+                .hint(format!("dates and other text need quotes: \"{text}\"")),
         ),
     }
 }

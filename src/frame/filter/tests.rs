@@ -219,7 +219,7 @@ fn mistakes_are_told() {
         assert!(error.to_string().contains(part), "{text}: {error}");
     }
     assert!(
-        refused(&format!("region ~ `{}`", "a".repeat(2_000)))
+        refused(&format!("region ~ '{}'", "a".repeat(2_000)))
             .to_string()
             .contains("longer")
     );

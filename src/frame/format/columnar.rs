@@ -1,11 +1,13 @@
 //! Reads Parquet and Arrow IPC files, batch by batch.
 
+use super::csv::{Builder, Dialect};
 use super::input::Input;
 use super::read_options::ReadOptions;
 use super::{Format, FrameReader, Step};
 use crate::error::{Error, Result};
 use crate::frame::batches::batches;
 use crate::frame::columns::{column, unknown_column};
+use crate::frame::dtype::pandas_name;
 use crate::frame::polars_error::explained;
 use crate::frame::{collect, schema};
 use crate::progress::{Meter, Progress, Unit};
@@ -16,6 +18,7 @@ use std::sync::Arc;
 /// Reads one file.
 pub(super) struct ColumnarReader {
     name: String,
+    options: ReadOptions,
     batches: Box<dyn Iterator<Item = Result<DataFrame>> + Send>,
     progress: Arc<dyn Progress>,
     meter: Box<dyn Meter>,
@@ -40,6 +43,7 @@ impl ColumnarReader {
         let (rows, batches) = opened;
         Ok(ColumnarReader {
             name: input.name().to_owned(),
+            options: options.clone(),
             batches: Box::new(batches),
             meter: progress.meter("reading", rows, Unit::Items),
             progress,
@@ -54,16 +58,17 @@ impl FrameReader for ColumnarReader {
             return Ok(Step::Done);
         }
         self.progress.check()?;
-        match self.batches.next() {
-            Some(Ok(frame)) => {
+        let batch = self.batches.next().transpose();
+        match batch.and_then(|batch| batch.map(|batch| retyped(batch, &self.options)).transpose()) {
+            Ok(Some(frame)) => {
                 self.meter.advance(frame.height() as u64);
                 Ok(Step::Frame(frame))
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 self.ended = true;
                 Err(error.on(&self.name))
             }
-            None => {
+            Ok(None) => {
                 self.ended = true;
                 Ok(Step::Done)
             }
@@ -118,7 +123,8 @@ fn count(frame: LazyFrame) -> Option<u64> {
     counted.columns().first()?.get(0).ok()?.extract()
 }
 
-/// Columns, types and the number of rows as the options want them.
+/// Columns, types and the number of rows as the options want them, but for texts that
+/// shall be of another type: those are [`retyped`] frame by frame.
 pub(super) fn adapted(mut frame: LazyFrame, options: &ReadOptions) -> Result<LazyFrame> {
     let schema = schema(&mut frame)?;
     let check = |name: &String| match schema.contains(name) {
@@ -149,6 +155,7 @@ pub(super) fn adapted(mut frame: LazyFrame, options: &ReadOptions) -> Result<Laz
                 .as_ref()
                 .is_none_or(|columns| columns.contains(name))
         })
+        .filter(|(name, _)| schema.get(name) != Some(&DataType::String))
         .map(|(name, dtype)| column(name).strict_cast(dtype.clone()))
         .collect();
     if !casts.is_empty() {
@@ -156,6 +163,46 @@ pub(super) fn adapted(mut frame: LazyFrame, options: &ReadOptions) -> Result<Laz
     }
     if let Some(rows) = options.rows {
         frame = frame.limit(IdxSize::try_from(rows).unwrap_or(IdxSize::MAX));
+    }
+    Ok(frame)
+}
+
+/// Reads text columns as the types that the options give, as CSV would.
+pub(super) fn retyped(mut frame: DataFrame, options: &ReadOptions) -> Result<DataFrame> {
+    let dialect = Dialect::new(options, b',', b"\n");
+    for (name, dtype) in &options.dtypes {
+        let Some(index) = frame.get_column_index(name) else {
+            continue;
+        };
+        let texts = match frame.columns().get(index) {
+            Some(column) if column.dtype() == &DataType::String && *dtype != DataType::String => {
+                column.clone()
+            }
+            _ => continue,
+        };
+        let not_text = || {
+            Error::usage(format!(
+                "column `{name}`: text cannot be read as {}",
+                pandas_name(dtype)
+            ))
+        };
+        let mut builder = Builder::given(name, dtype, texts.len()).ok_or_else(not_text)?;
+        for text in texts.str().map_err(|error| explained(&error))?.iter() {
+            match text {
+                None => builder.push_null(),
+                Some(text) => builder.push(text, &dialect).map_err(|_| {
+                    let text: String = text.chars().take(60).collect();
+                    Error::invalid(format!(
+                        "column `{name}`: `{text}` is not {}",
+                        pandas_name(dtype)
+                    ))
+                })?,
+            }
+        }
+        let column = builder.finish().map_err(|error| explained(&error))?;
+        frame
+            .replace_column(index, column)
+            .map_err(|error| explained(&error))?;
     }
     Ok(frame)
 }

@@ -66,6 +66,14 @@ impl Input {
                 if metadata.is_dir() {
                     return Err(Error::usage("is a directory, not a file").on(name));
                 }
+                if !metadata.is_file() {
+                    // A pipe such as `<(zcat x)` can be read once only.
+                    let pipe = File::open(&path)
+                        .context(|| "cannot open the file")
+                        .map_err(|error| error.on(&name))?;
+                    let input = Input::new(Source::Stream(Box::new(pipe)))?;
+                    return Ok(Input { name, ..input });
+                }
                 Ok(Input {
                     origin: Origin::Path(path),
                     name,

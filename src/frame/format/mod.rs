@@ -183,7 +183,7 @@ fn array(input: &Input, options: &ReadOptions, progress: &Arc<dyn Progress>) -> 
     std::io::Read::read_to_end(&mut reader, &mut bytes).map_err(|error| input.unreadable(error))?;
     let frame = crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(input.name()))?;
     let frame = columnar::adapted(polars::prelude::IntoLazy::lazy(frame), options)?;
-    crate::frame::collect(frame)
+    columnar::retyped(crate::frame::collect(frame)?, options)
 }
 
 #[cfg(test)]

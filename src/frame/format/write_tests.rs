@@ -78,8 +78,12 @@ fn text(frame: DataFrame, format: Format, settings: &[(&str, &str)]) -> String {
 }
 
 fn read(bytes: Vec<u8>, format: Format) -> Result<DataFrame> {
+    read_with(bytes, format, &ReadOptions::default())
+}
+
+fn read_with(bytes: Vec<u8>, format: Format, options: &ReadOptions) -> Result<DataFrame> {
     let source = Source::Stream(Box::new(Cursor::new(bytes)));
-    let mut reader = open(source, format, &ReadOptions::default(), Arc::new(Silent))?;
+    let mut reader = open(source, format, options, Arc::new(Silent))?;
     let mut all: Option<DataFrame> = None;
     loop {
         match reader.next()? {
@@ -234,4 +238,77 @@ fn interruption_stops() {
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
     }
+}
+
+#[test]
+fn columnar_files_are_read_as_the_options_want() {
+    let table =
+        df!("a" => [1i64, 2], "b" => ["2024-01-01", "2024-01-02"], "c" => [1.5, 2.5]).unwrap();
+    let mut options = ReadOptions::default();
+    for (key, value) in [("usecols", "b,a"), ("dtype", "a=i8,b=date"), ("nrows", "1")] {
+        options.set(key, value).unwrap();
+    }
+    for format in [Format::Parquet, Format::Ipc] {
+        let bytes = written(table.clone(), format, &WriteOptions::default());
+        let got = read_with(bytes.clone(), format, &options).unwrap();
+        assert_eq!(got.dtypes(), [DataType::Int8, DataType::Date]);
+        assert_eq!(got.height(), 1);
+        let mut wrong = ReadOptions::default();
+        wrong.set("dtype", "b=int").unwrap();
+        let error = read_with(bytes.clone(), format, &wrong).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "input: column `b`: `2024-01-01` is not int64"
+        );
+        wrong.set("usecols", "d").unwrap();
+        assert_eq!(
+            read_with(bytes.clone(), format, &wrong).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        let cut = bytes[..bytes.len() / 2].to_vec();
+        assert_eq!(read(cut, format).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            read(b"a,b\n1,2\n".to_vec(), format).unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+    }
+    let array = written(
+        df!("x" => [1.0, 2.0], "y" => [3.0, 4.0]).unwrap(),
+        Format::Npy,
+        &WriteOptions::default(),
+    );
+    let got = read(array, Format::Npy).unwrap();
+    assert_eq!(
+        got,
+        df!("column_0" => [1.0, 2.0], "column_1" => [3.0, 4.0]).unwrap()
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_as_a_stream() {
+    let (pipe, mut end) = io::pipe().unwrap();
+    let writer = std::thread::spawn(move || {
+        end.write_all(b"a\n").unwrap();
+        end.write_all("1\n".repeat(100_000).as_bytes()).unwrap();
+        end.write_all(b"2.5\n").unwrap();
+    });
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe));
+    let mut reader = open(
+        Source::Path(path.into()),
+        Format::Csv,
+        &ReadOptions::default(),
+        Arc::new(Silent),
+    )
+    .unwrap();
+    let (mut rows, mut restarts) = (0, 0);
+    loop {
+        match reader.next().unwrap() {
+            Step::Frame(frame) => rows += frame.height(),
+            Step::Restart => (rows, restarts) = (0, restarts + 1),
+            Step::Done => break,
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!((rows, restarts), (100_001, 1));
 }

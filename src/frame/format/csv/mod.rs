@@ -170,26 +170,29 @@ impl Pass {
         };
         more(&mut reader, &mut start)?;
         let dialect = Dialect::new(options, separator, &start);
-        let mut line = 1;
         let header_line = match options.header {
             Header::Line(line) => line,
             _ => 0,
         };
         let skip = options.skip_rows.saturating_add(header_line);
+        let (mut line, mut position) = (1, 0);
         while line <= skip {
-            match memchr::memchr(dialect.terminator, &start) {
+            let rest = start.get(position..).unwrap_or_default();
+            match memchr::memchr(dialect.terminator, rest) {
                 Some(end) => {
-                    start.drain(..=end);
+                    position += end + 1;
                     line += 1;
                 }
                 None => {
                     start.clear();
+                    position = 0;
                     if more(&mut reader, &mut start)? == 0 {
                         break;
                     }
                 }
             }
         }
+        start.drain(..position);
         let mut blocks = Blocks::new(reader, dialect.clone(), FIRST, start, line);
         let mut first = next(&mut blocks, input)?;
         let mut names = Vec::new();

@@ -366,7 +366,7 @@ fn not_given(error: Failure, name: &str, dtype: &DataType) -> Failure {
     match error {
         Failure::Given(text) => {
             let text: String = text.chars().take(60).collect();
-            Failure::Given(format!("column `{name}`: '{text}' is not {type_name}"))
+            Failure::Given(format!("column `{name}`: `{text}` is not {type_name}"))
         }
         Failure::Misfit => Failure::Given(format!(
             "column `{name}`: JSON cannot be read as {type_name}"

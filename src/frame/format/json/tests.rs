@@ -152,7 +152,7 @@ fn options() {
     let error = drain(text, Format::Json, &[("dtype", "b=int")]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "input: column 'b': '2024-01-01' is not int64"
+        "input: column `b`: `2024-01-01` is not int64"
     );
     assert_eq!(
         drain(text, Format::Json, &[("usecols", "x")])
