@@ -11,8 +11,13 @@ use polars::prelude::df;
 fn main() -> Result<()> {
     let om = Omega::embedded(std::env::temp_dir().join("om-example"))?;
     let points = df!("x" => [1.0, 2.0, 3.0, 4.0], "y" => [2.1, 3.9, 6.2, 7.8]);
-    om.datasets.put_frame("points", points.unwrap_or_default())?;
-    om.models.save("line", &Model::new("linear-regression", &[])?, &PutOptions::default())?;
+    om.datasets
+        .put_frame("points", points.unwrap_or_default())?;
+    om.models.save(
+        "line",
+        &Model::new("linear-regression", &[])?,
+        &PutOptions::default(),
+    )?;
 
     let call = |action, x: &str, y: Option<&str>| -> Result<Outcome> {
         om.runtime().run(&Call::Model(ModelCall {

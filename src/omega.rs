@@ -71,7 +71,11 @@ impl Omega {
 
     /// Another bucket of the same storage; `default` means the default one.
     pub fn bucket(&self, name: &str) -> Self {
-        let name = if name == "default" { DEFAULT_BUCKET } else { name };
+        let name = if name == "default" {
+            DEFAULT_BUCKET
+        } else {
+            name
+        };
         Self::build(self.storage.clone(), self.progress.clone(), name)
     }
 

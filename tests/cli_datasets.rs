@@ -21,11 +21,32 @@ fn sales() -> Om {
 fn what_is_put_comes_back() {
     let om = sales();
     assert_eq!(
-        om.ok(&["datasets", "get", "sales", "-", "--columns", "region,qty,price,day"]),
+        om.ok(&[
+            "datasets",
+            "get",
+            "sales",
+            "-",
+            "--columns",
+            "region,qty,price,day"
+        ]),
         "region,qty,price,day\nEU,5,1.5,2024-01-01\nUS,7,2.5,2024-01-02\nEU,,3.5,\n\"a,b\",1,4.5,2024-01-04\n"
     );
-    let rows = om.json(&["datasets", "query", "sales", "--columns", "at", "--limit", "2"]);
-    assert!(rows[1]["at"].as_str().unwrap().starts_with("2024-01-02T08:00:00"), "{rows}");
+    let rows = om.json(&[
+        "datasets",
+        "query",
+        "sales",
+        "--columns",
+        "at",
+        "--limit",
+        "2",
+    ]);
+    assert!(
+        rows[1]["at"]
+            .as_str()
+            .unwrap()
+            .starts_with("2024-01-02T08:00:00"),
+        "{rows}"
+    );
 }
 
 #[test]
@@ -41,16 +62,35 @@ fn types_are_inferred_over_the_whole_file() {
     let dtypes = om.json(&["datasets", "metadata", "long"])["kind_meta"]["dtypes"].clone();
     assert_eq!(dtypes["a"], "float64");
     assert_eq!(dtypes["c"], "object");
-    let rows = om.json(&["datasets", "query", "long", "--agg", "b=count,sum", "--agg", "a=max"]);
-    assert_eq!(rows, json!([{"b_count": 1, "b_sum": 7, "a_max": 299_999.0}]));
+    let rows = om.json(&[
+        "datasets",
+        "query",
+        "long",
+        "--agg",
+        "b=count,sum",
+        "--agg",
+        "a=max",
+    ]);
+    assert_eq!(
+        rows,
+        json!([{"b_count": 1, "b_sum": 7, "a_max": 299_999.0}])
+    );
 }
 
 #[test]
 fn put_appends_unless_told_to_replace() {
     let om = sales();
-    let csv = om.file("more.csv", "region,qty,price,day,at\nUS,9,9.5,2024-02-01,2024-02-01T00:00:00Z\n");
+    let csv = om.file(
+        "more.csv",
+        "region,qty,price,day,at\nUS,9,9.5,2024-02-01,2024-02-01T00:00:00Z\n",
+    );
     let line = om.ok(&["datasets", "put", &csv, "sales"]);
-    assert!(line.starts_with("Metadata(name=sales,bucket=omegaml,prefix=data/,kind=pandas.dfrows,created="), "{line}");
+    assert!(
+        line.starts_with(
+            "Metadata(name=sales,bucket=omegaml,prefix=data/,kind=pandas.dfrows,created="
+        ),
+        "{line}"
+    );
     assert_eq!(om.json(&["datasets", "list"])[0]["rows"], 5);
     om.ok(&["datasets", "put", &csv, "sales", "--replace"]);
     assert_eq!(om.json(&["datasets", "list"])[0]["rows"], 1);
@@ -63,7 +103,17 @@ fn put_appends_unless_told_to_replace() {
 fn every_format_goes_in_and_comes_out() {
     let om = sales();
     let expected = om.ok(&["datasets", "get", "sales", "-"]);
-    for name in ["x.csv", "x.tsv", "x.csv.gz", "x.csv.zst", "x.parquet", "x.arrow", "x.feather", "x.json", "x.ndjson"] {
+    for name in [
+        "x.csv",
+        "x.tsv",
+        "x.csv.gz",
+        "x.csv.zst",
+        "x.parquet",
+        "x.arrow",
+        "x.feather",
+        "x.json",
+        "x.ndjson",
+    ] {
         om.ok(&["datasets", "get", "sales", name]);
         om.ok(&["datasets", "put", name, name, "--replace"]);
         assert_eq!(om.ok(&["datasets", "get", name, "-"]), expected, "{name}");
@@ -80,8 +130,15 @@ fn several_files_are_one_put() {
     om.file("part-1.csv", "a,b\n1,x\n2,y\n");
     om.file("part-2.csv", "a,b\n2.5,z\n");
     om.ok(&["datasets", "put", "part-*.csv", "all"]);
-    assert_eq!(om.ok(&["datasets", "get", "all", "-"]), "a,b\n1.0,x\n2.0,y\n2.5,z\n");
-    om.fails(&["datasets", "put", "nothing-*.csv", "all"], 3, "no file matches");
+    assert_eq!(
+        om.ok(&["datasets", "get", "all", "-"]),
+        "a,b\n1.0,x\n2.0,y\n2.5,z\n"
+    );
+    om.fails(
+        &["datasets", "put", "nothing-*.csv", "all"],
+        3,
+        "no file matches",
+    );
 }
 
 #[test]
@@ -102,17 +159,44 @@ fn filters_select_rows_in_both_syntaxes() {
     assert_eq!(get(&["at > '2024-01-02T09:00:00Z'"]), "3.5 4.5");
     assert_eq!(get(&["not region == 'EU'"]), "2.5 4.5");
     assert_eq!(get(&["region__contains=,"]), "4.5");
-    om.fails(&["datasets", "get", "sales", "-", "-w", "qtty > 5"], 3, "did you mean `qty`");
-    om.fails(&["datasets", "get", "sales", "-", "-w", "qty >"], 2, "expected a value");
-    om.fails(&["datasets", "get", "sales", "-", "-w", "qty__where=1"], 2, "where");
+    om.fails(
+        &["datasets", "get", "sales", "-", "-w", "qtty > 5"],
+        3,
+        "did you mean `qty`",
+    );
+    om.fails(
+        &["datasets", "get", "sales", "-", "-w", "qty >"],
+        2,
+        "expected a value",
+    );
+    om.fails(
+        &["datasets", "get", "sales", "-", "-w", "qty__where=1"],
+        2,
+        "where",
+    );
 }
 
 #[test]
 fn names_may_carry_a_projection() {
     let om = sales();
-    assert_eq!(om.ok(&["datasets", "get", "sales[price,qty]", "-"]).lines().next(), Some("price,qty"));
-    assert_eq!(om.ok(&["datasets", "get", "sales[^day,at]", "-"]).lines().next(), Some("region,qty,price"));
-    assert_eq!(om.ok(&["datasets", "get", "sales[qty:day]", "-"]).lines().next(), Some("qty,price,day"));
+    assert_eq!(
+        om.ok(&["datasets", "get", "sales[price,qty]", "-"])
+            .lines()
+            .next(),
+        Some("price,qty")
+    );
+    assert_eq!(
+        om.ok(&["datasets", "get", "sales[^day,at]", "-"])
+            .lines()
+            .next(),
+        Some("region,qty,price")
+    );
+    assert_eq!(
+        om.ok(&["datasets", "get", "sales[qty:day]", "-"])
+            .lines()
+            .next(),
+        Some("qty,price,day")
+    );
     om.fails(&["datasets", "get", "sales[nope]", "-"], 3, "nope");
 }
 
@@ -120,20 +204,39 @@ fn names_may_carry_a_projection() {
 fn queries_group_sort_and_limit() {
     let om = sales();
     assert_eq!(
-        om.json(&["datasets", "query", "sales", "--by", "region", "--agg", "price=sum,mean", "--sort", "-price_sum", "--limit", "2"]),
+        om.json(&[
+            "datasets",
+            "query",
+            "sales",
+            "--by",
+            "region",
+            "--agg",
+            "price=sum,mean",
+            "--sort",
+            "-price_sum",
+            "--limit",
+            "2"
+        ]),
         json!([
             {"region": "EU", "price_sum": 5.0, "price_mean": 2.5},
             {"region": "a,b", "price_sum": 4.5, "price_mean": 4.5},
         ])
     );
-    assert_eq!(om.ok(&["datasets", "query", "sales", "--by", "region"]), "region\tcount\nEU\t2\nUS\t1\na,b\t1\n");
+    assert_eq!(
+        om.ok(&["datasets", "query", "sales", "--by", "region"]),
+        "region\tcount\nEU\t2\nUS\t1\na,b\t1\n"
+    );
     assert_eq!(
         om.json(&["datasets", "sql", "select region, sum(price) as p from sales where price > 2 group by region order by p desc limit 1"]),
         json!([{"region": "a,b", "p": 4.5}])
     );
     om.fails(&["datasets", "sql", "select * from nosales"], 3, "nosales");
     om.fails(&["datasets", "sql", "selct 1"], 2, "");
-    om.fails(&["datasets", "query", "sales", "--agg", "price=meen"], 2, "did you mean `mean`");
+    om.fails(
+        &["datasets", "query", "sales", "--agg", "price=meen"],
+        2,
+        "did you mean `mean`",
+    );
 }
 
 #[test]
@@ -147,10 +250,19 @@ fn describe_and_show_tell_about_columns() {
     assert!((first["mean"].as_f64().unwrap() - 5.843_333).abs() < 1e-5);
     assert!((first["std"].as_f64().unwrap() - 0.828_066).abs() < 1e-5);
     assert_eq!(described["columns"][4]["distinct"], 3);
-    assert_eq!(om.ok(&["datasets", "show", "iris", "-n", "3"]).lines().count(), 4);
+    assert_eq!(
+        om.ok(&["datasets", "show", "iris", "-n", "3"])
+            .lines()
+            .count(),
+        4
+    );
     let tail = om.json(&["datasets", "show", "iris", "--tail", "-n", "1"]);
     assert_eq!(tail[0]["species"], "virginica");
-    let sample = |seed| om.ok(&["datasets", "show", "iris", "--sample", "--seed", seed, "-n", "5"]);
+    let sample = |seed| {
+        om.ok(&[
+            "datasets", "show", "iris", "--sample", "--seed", seed, "-n", "5",
+        ])
+    };
     assert_eq!(sample("1"), sample("1"));
 }
 
@@ -164,11 +276,17 @@ fn lists_follow_patterns_and_hide() {
     assert_eq!(om.ok(&["datasets", "list"]), "df.b\ndf_a\nxdf\n");
     assert_eq!(om.ok(&["datasets", "list", "df*"]), "df.b\ndf_a\n");
     assert_eq!(om.ok(&["datasets", "list", "^x|_a$", "-E"]), "df_a\nxdf\n");
-    assert_eq!(om.ok(&["datasets", "list", "--hidden"]), ".hidden\ndf.b\ndf_a\nxdf\n");
+    assert_eq!(
+        om.ok(&["datasets", "list", "--hidden"]),
+        ".hidden\ndf.b\ndf_a\nxdf\n"
+    );
     assert_eq!(om.ok(&["datasets", "list", "_*"]), "_temp\n");
     assert_eq!(om.ok(&["datasets", "list", "nothing*"]), "");
     assert_eq!(om.json(&["datasets", "list", "nothing*"]), json!([]));
-    assert_eq!(om.json(&["datasets", "list", "--bucket", "other"]), json!([]));
+    assert_eq!(
+        om.json(&["datasets", "list", "--bucket", "other"]),
+        json!([])
+    );
     om.fails(&["datasets", "list", "(", "-E"], 2, "pattern");
 }
 
@@ -177,7 +295,16 @@ fn odd_names_are_names() {
     let om = Om::new();
     let csv = om.file("a.csv", "x\n1\n");
     let long = "n".repeat(300);
-    for name in ["a/b c", "it's \"quoted\"", "$(rm -rf ~)", "..", "../../etc/passwd", "😀", "new\nline", &long] {
+    for name in [
+        "a/b c",
+        "it's \"quoted\"",
+        "$(rm -rf ~)",
+        "..",
+        "../../etc/passwd",
+        "😀",
+        "new\nline",
+        &long,
+    ] {
         om.ok(&["datasets", "put", &csv, name]);
         assert_eq!(om.ok(&["datasets", "get", name, "-"]), "x\n1\n", "{name}");
         assert_eq!(om.json(&["datasets", "metadata", name])["name"], name);
@@ -192,10 +319,23 @@ fn odd_names_are_names() {
 fn drop_copy_and_rename() {
     let om = sales();
     om.ok(&["datasets", "copy", "sales", "copied"]);
-    assert_eq!(om.ok(&["datasets", "get", "copied", "-"]), om.ok(&["datasets", "get", "sales", "-"]));
+    assert_eq!(
+        om.ok(&["datasets", "get", "copied", "-"]),
+        om.ok(&["datasets", "get", "sales", "-"])
+    );
     om.fails(&["datasets", "copy", "sales", "copied"], 5, "copied");
-    om.ok(&["datasets", "copy", "sales", "sales", "--to-bucket", "archive"]);
-    assert_eq!(om.ok(&["datasets", "list", "--bucket", "archive"]), "sales\n");
+    om.ok(&[
+        "datasets",
+        "copy",
+        "sales",
+        "sales",
+        "--to-bucket",
+        "archive",
+    ]);
+    assert_eq!(
+        om.ok(&["datasets", "list", "--bucket", "archive"]),
+        "sales\n"
+    );
     om.ok(&["datasets", "rename", "copied", "renamed"]);
     om.fails(&["datasets", "rename", "renamed", "sales"], 5, "sales");
     assert_eq!(om.ok(&["datasets", "drop", "renamed"]), "True\n");
@@ -203,7 +343,10 @@ fn drop_copy_and_rename() {
     assert_eq!(om.ok(&["datasets", "drop", "renamed", "--force"]), "True\n");
     om.fails(&["datasets", "get", "slaes"], 3, "did you mean `sales`");
     om.fails(&["datasets", "drop", "s*"], 2, "--yes");
-    assert_eq!(om.ok(&["datasets", "drop", "s*", "--dry-run"]), "would drop sales\n");
+    assert_eq!(
+        om.ok(&["datasets", "drop", "s*", "--dry-run"]),
+        "would drop sales\n"
+    );
     om.ok(&["datasets", "drop", "s*", "-y"]);
     assert_eq!(om.ok(&["datasets", "list"]), "");
 }
@@ -211,12 +354,21 @@ fn drop_copy_and_rename() {
 #[test]
 fn documents_arrays_and_files_are_kinds_of_their_own() {
     let om = Om::new();
-    let document = om.file("d.json", r#"{"a": 1, "b": [1.5, null, {"c": "x"}], "big": 3000000000}"#);
+    let document = om.file(
+        "d.json",
+        r#"{"a": 1, "b": [1.5, null, {"c": "x"}], "big": 3000000000}"#,
+    );
     om.ok(&["datasets", "put", &document, "doc", "--as", "document"]);
-    assert_eq!(om.json(&["datasets", "metadata", "doc"])["kind"], "python.data");
+    assert_eq!(
+        om.json(&["datasets", "metadata", "doc"])["kind"],
+        "python.data"
+    );
     let text = om.ok(&["datasets", "get", "doc", "-"]);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value, json!([{"a": 1, "b": [1.5, null, {"c": "x"}], "big": 3_000_000_000u64}]));
+    assert_eq!(
+        value,
+        json!([{"a": 1, "b": [1.5, null, {"c": "x"}], "big": 3_000_000_000u64}])
+    );
 
     let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
     let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }";
@@ -232,7 +384,12 @@ fn documents_arrays_and_files_are_kinds_of_their_own() {
     assert_eq!(metadata["kind_meta"]["shape"], json!([2, 2]));
     om.ok(&["datasets", "get", "array", "back.npy"]);
     assert_eq!(std::fs::read(om.path("back.npy")).unwrap(), npy);
-    assert_eq!(om.ok(&["datasets", "get", "array", "-", "--format", "csv"]).lines().count(), 3);
+    assert_eq!(
+        om.ok(&["datasets", "get", "array", "-", "--format", "csv"])
+            .lines()
+            .count(),
+        3
+    );
 
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
     let path = om.file("blob.bin", &bytes);
@@ -247,11 +404,32 @@ fn documents_arrays_and_files_are_kinds_of_their_own() {
 fn attributes_index_and_timestamp_are_kept() {
     let om = Om::new();
     let csv = om.file("a.csv", "x,y\n1,2\n");
-    om.ok(&["datasets", "put", &csv, "a", "--attributes", "owner=jane", "--attributes", "level=3", "--index", "x,-y", "--timestamp"]);
+    om.ok(&[
+        "datasets",
+        "put",
+        &csv,
+        "a",
+        "--attributes",
+        "owner=jane",
+        "--attributes",
+        "level=3",
+        "--index",
+        "x,-y",
+        "--timestamp",
+    ]);
     let metadata = om.json(&["datasets", "metadata", "a"]);
-    assert_eq!(metadata["attributes"], json!({"owner": "jane", "level": 3, "indexes": [{"x": 1}, {"y": -1}]}));
-    assert_eq!(metadata["kind_meta"]["columns"][3], json!(["_created", "_created"]));
-    assert_eq!(metadata["kind_meta"]["dtypes"]["_created"], "datetime64[us]");
+    assert_eq!(
+        metadata["attributes"],
+        json!({"owner": "jane", "level": 3, "indexes": [{"x": 1}, {"y": -1}]})
+    );
+    assert_eq!(
+        metadata["kind_meta"]["columns"][3],
+        json!(["_created", "_created"])
+    );
+    assert_eq!(
+        metadata["kind_meta"]["dtypes"]["_created"],
+        "datetime64[us]"
+    );
     om.fails(&["datasets", "put", &csv, "b", "--index", "z"], 3, "z");
     assert_eq!(om.ok(&["datasets", "list"]), "a\n");
 }
@@ -274,7 +452,11 @@ fn bad_input_is_an_error_that_says_where() {
     }
     om.fails(&["datasets", "put", "nofile.csv", "x"], 3, "nofile.csv");
     let home = om.path(".").to_str().unwrap().to_owned();
-    om.fails(&["datasets", "put", &home, "x", "--format", "csv"], 2, "directory");
+    om.fails(
+        &["datasets", "put", &home, "x", "--format", "csv"],
+        2,
+        "directory",
+    );
     om.fails(&["datasets", "put", &home, "x"], 2, "directory");
     assert_eq!(om.json(&["datasets", "list", "--all"]), json!([]));
 }
@@ -287,20 +469,38 @@ fn header_only_and_odd_columns_are_fine() {
     assert_eq!(om.ok(&["datasets", "get", "header", "-"]), "a,b\n");
     let odd = om.file("o.csv", "a.b,a b,ü,a\n1,2,3,4\n");
     om.ok(&["datasets", "put", &odd, "odd"]);
-    assert_eq!(om.ok(&["datasets", "get", "odd", "-"]), "a.b,a b,ü,a\n1,2,3,4\n");
-    assert_eq!(om.ok(&["datasets", "get", "odd", "-", "--columns", "a.b"]), "a.b\n1\n");
-    assert_eq!(om.ok(&["datasets", "get", "odd", "-", "--columns", "a_b"]), "a.b\n1\n");
+    assert_eq!(
+        om.ok(&["datasets", "get", "odd", "-"]),
+        "a.b,a b,ü,a\n1,2,3,4\n"
+    );
+    assert_eq!(
+        om.ok(&["datasets", "get", "odd", "-", "--columns", "a.b"]),
+        "a.b\n1\n"
+    );
+    assert_eq!(
+        om.ok(&["datasets", "get", "odd", "-", "--columns", "a_b"]),
+        "a.b\n1\n"
+    );
     let same = om.file("s.csv", "a,a\n1,2\n");
     om.ok(&["datasets", "put", &same, "same"]);
     assert_eq!(om.ok(&["datasets", "get", "same", "-"]), "a,a.1\n1,2\n");
     let wide: Vec<String> = (0..10_000).map(|number| format!("c{number}")).collect();
     let values: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
-    let wide = om.file("w.csv", format!("{}\n{}\n", wide.join(","), values.join(",")));
+    let wide = om.file(
+        "w.csv",
+        format!("{}\n{}\n", wide.join(","), values.join(",")),
+    );
     om.ok(&["datasets", "put", &wide, "wide"]);
-    assert_eq!(om.ok(&["datasets", "get", "wide[c9999]", "-"]), "c9999\n9999\n");
+    assert_eq!(
+        om.ok(&["datasets", "get", "wide[c9999]", "-"]),
+        "c9999\n9999\n"
+    );
     let numbers = om.file("n.csv", "x,y\nNaN,inf\n99999999999999999999,-inf\n");
     om.ok(&["datasets", "put", &numbers, "numbers"]);
-    assert!(om.ok(&["datasets", "get", "numbers", "-"]).contains("99999999999999999999"));
+    assert!(
+        om.ok(&["datasets", "get", "numbers", "-"])
+            .contains("99999999999999999999")
+    );
 }
 
 #[test]
@@ -318,7 +518,12 @@ fn a_reader_that_goes_away_is_no_error() {
         .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
@@ -338,4 +543,52 @@ fn a_flipped_byte_is_found() {
     let ran = om.run(&["store", "check"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stdout.contains("damaged: data/iris"), "{}", ran.stdout);
+}
+
+#[test]
+fn rows_are_divided_to_train_and_to_test() {
+    let om = Om::new();
+    om.ok(&["datasets", "put", &data("iris.csv"), "iris"]);
+    om.ok(&[
+        "datasets",
+        "split",
+        "iris",
+        "train",
+        "test",
+        "--test-size",
+        "0.2",
+        "--stratify",
+        "species",
+    ]);
+    let counts = om.json(&["datasets", "query", "test", "--by", "species"]);
+    assert_eq!(counts.as_array().unwrap().len(), 3);
+    assert!(
+        counts
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|group| group["count"] == 10),
+        "{counts}"
+    );
+    assert_eq!(om.json(&["datasets", "list", "train"])[0]["rows"], 120);
+    om.fails(&["datasets", "split", "iris", "train", "test"], 5, "train");
+    let first = om.ok(&["datasets", "get", "test", "-"]);
+    om.ok(&[
+        "datasets",
+        "split",
+        "iris",
+        "train",
+        "test",
+        "--test-size",
+        "0.2",
+        "--stratify",
+        "species",
+        "--replace",
+    ]);
+    assert_eq!(om.ok(&["datasets", "get", "test", "-"]), first);
+    om.fails(
+        &["datasets", "split", "iris", "a", "b", "--stratify", "nope"],
+        3,
+        "nope",
+    );
 }

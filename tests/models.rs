@@ -112,11 +112,11 @@ fn parameters_find_their_step() {
     let error = wrong("ridge", json!({"alhpa": 1}));
     assert_eq!(error.hint_text(), Some("did you mean `alpha`?"));
     let error = wrong("ridge", json!({"rigde__alpha": 1}));
-    assert_eq!(error.hint_text(), Some("did you mean ridge?"));
+    assert_eq!(error.hint_text(), Some("did you mean `ridge`?"));
     let error = wrong("ridge", json!({"alpha": "much"}));
     assert!(error.message().contains("must be a number"), "{error}");
     let error = wrong("rigde", json!({}));
-    assert_eq!(error.hint_text(), Some("did you mean ridge?"));
+    assert_eq!(error.hint_text(), Some("did you mean `ridge`?"));
     let error = wrong("ridge|standard-scaler", json!({}));
     assert!(error.message().contains("only be the last step"), "{error}");
     Model::new(

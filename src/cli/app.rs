@@ -171,9 +171,15 @@ Examples:
 
 /// Headings of the root help, each with its commands in order.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Objects", &["datasets", "models", "jobs", "scripts", "streams"]),
+    (
+        "Objects",
+        &["datasets", "models", "jobs", "scripts", "streams"],
+    ),
     ("Work", &["runtime"]),
-    ("Set-up", &["store", "config", "completion", "help", "version"]),
+    (
+        "Set-up",
+        &["store", "config", "completion", "help", "version"],
+    ),
 ];
 
 impl Global {

@@ -37,7 +37,10 @@ fn names(config: &Config, noun: &str, start: &str) -> Result<Vec<String>> {
         temporary: start.starts_with('_'),
         ..Listing::default()
     })?;
-    Ok(found.into_iter().map(|metadata| metadata.key.name).collect())
+    Ok(found
+        .into_iter()
+        .map(|metadata| metadata.key.name)
+        .collect())
 }
 
 const DATASETS: Lister = |config, start| names(config, "datasets", start);
@@ -45,7 +48,12 @@ const MODELS: Lister = |config, start| names(config, "models", start);
 const COLUMNS: Lister = |config, name| {
     let om = Omega::open(config, Arc::new(crate::progress::Silent))?;
     let metadata: Metadata = om.datasets.metadata(name)?;
-    Ok(om.datasets.columns(&metadata).into_iter().map(|(name, _)| name).collect())
+    Ok(om
+        .datasets
+        .columns(&metadata)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect())
 };
 
 /// Names of data sets, and their columns within `[…]`.
@@ -76,7 +84,11 @@ pub fn columns() -> ArgValueCompleter {
 
 /// Kinds of object.
 pub fn kind_names() -> ArgValueCompleter {
-    completion::values(|| kinds::names().map(|kind| (kind.to_owned(), String::new())).collect())
+    completion::values(|| {
+        kinds::names()
+            .map(|kind| (kind.to_owned(), String::new()))
+            .collect()
+    })
 }
 
 /// Specifications of models.
@@ -91,6 +103,9 @@ pub fn estimators() -> ArgValueCompleter {
 /// Actions of models.
 pub fn actions() -> ArgValueCompleter {
     completion::values(|| {
-        Action::ALL.iter().map(|(name, _)| ((*name).to_owned(), String::new())).collect()
+        Action::ALL
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), String::new()))
+            .collect()
     })
 }

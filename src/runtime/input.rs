@@ -27,14 +27,18 @@ impl Input {
     pub fn parse(text: &str) -> Result<Self> {
         let trimmed = text.trim();
         if trimmed.starts_with(['[', '{']) {
-            return serde_json::from_str(trimmed).map(Input::Inline).map_err(|error| {
-                Error::usage(format!("`{text}` is not valid JSON"))
-                    .because(error)
-                    .hint("inline data looks like '[[5.1, 3.5], [4.9, 3.0]]'")
-            });
+            return serde_json::from_str(trimmed)
+                .map(Input::Inline)
+                .map_err(|error| {
+                    Error::usage(format!("`{text}` is not valid JSON"))
+                        .because(error)
+                        .hint("inline data looks like '[[5.1, 3.5], [4.9, 3.0]]'")
+                });
         }
         match trimmed.parse::<f64>() {
-            Ok(number) if trimmed.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') => {
+            Ok(number)
+                if trimmed.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') =>
+            {
                 Ok(Input::Inline(Value::from(number)))
             }
             _ => Ok(Input::Name(text.to_owned())),
@@ -62,8 +66,15 @@ impl Input {
 /// objects rows with named columns.
 fn inline(value: &Value) -> Result<DataFrame> {
     let rows: Vec<Value> = match value {
-        Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
-            items.iter().map(|item| Value::Array(vec![item.clone()])).collect()
+        Value::Array(items)
+            if items
+                .iter()
+                .all(|item| !item.is_array() && !item.is_object()) =>
+        {
+            items
+                .iter()
+                .map(|item| Value::Array(vec![item.clone()]))
+                .collect()
         }
         Value::Array(items) => items.clone(),
         Value::Object(_) => vec![value.clone()],
@@ -80,9 +91,15 @@ mod tests {
 
     #[test]
     fn names_and_data_are_told_apart() {
-        assert_eq!(Input::parse("iris[^species]").unwrap(), Input::Name("iris[^species]".into()));
+        assert_eq!(
+            Input::parse("iris[^species]").unwrap(),
+            Input::Name("iris[^species]".into())
+        );
         assert_eq!(Input::parse("5").unwrap(), Input::Inline(json!(5.0)));
-        assert_eq!(Input::parse("[[1,2]]").unwrap(), Input::Inline(json!([[1, 2]])));
+        assert_eq!(
+            Input::parse("[[1,2]]").unwrap(),
+            Input::Inline(json!([[1, 2]]))
+        );
         assert_eq!(Input::parse("nan").unwrap(), Input::Name("nan".into()));
         assert!(Input::parse("[1,").is_err());
     }

@@ -49,8 +49,13 @@ impl LocalRuntime {
 
     fn save(&self, record: &TaskRecord, mode: PutMode) -> Result<()> {
         let value = bson::serialize_to_bson(record).context(|| "cannot record the task")?;
-        let options = PutOptions { mode, ..PutOptions::default() };
-        self.omega.tasks.put(&record.id, Object::Values(vec![value]), &options)?;
+        let options = PutOptions {
+            mode,
+            ..PutOptions::default()
+        };
+        self.omega
+            .tasks
+            .put(&record.id, Object::Values(vec![value]), &options)?;
         Ok(())
     }
 }
@@ -79,15 +84,22 @@ impl Runtime for LocalRuntime {
     }
 
     fn task(&self, id: &str) -> Result<TaskRecord> {
-        let stored = self.omega.tasks.get(id).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::not_found(format!("there is no task {id}")),
-            _ => error,
-        })?;
+        let stored = self
+            .omega
+            .tasks
+            .get(id)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Error::not_found(format!("there is no task {id}")),
+                _ => error,
+            })?;
         let Stored::Values(mut values) = stored else {
             return Err(Error::corrupt("the record is malformed").on(id));
         };
-        let value = values.pop().ok_or_else(|| Error::corrupt("the record is empty").on(id))?;
-        bson::deserialize_from_bson(value).context(|| format!("the record of task {id} is malformed"))
+        let value = values
+            .pop()
+            .ok_or_else(|| Error::corrupt("the record is empty").on(id))?;
+        bson::deserialize_from_bson(value)
+            .context(|| format!("the record of task {id} is malformed"))
     }
 }
 
@@ -102,7 +114,14 @@ fn task_id() -> String {
     bits = bits & !(0b11 << 62) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ]
+    .join("-")
 }
 
 #[cfg(test)]
@@ -113,8 +132,14 @@ mod tests {
     fn task_ids_are_version_4_uuids() {
         let id = task_id();
         let parts: Vec<&str> = id.split('-').collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert_eq!(
+            parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
         assert!(id.get(14..15) == Some("4"), "{id}");
-        assert!(matches!(id.get(19..20), Some("8" | "9" | "a" | "b")), "{id}");
+        assert!(
+            matches!(id.get(19..20), Some("8" | "9" | "a" | "b")),
+            "{id}"
+        );
     }
 }

@@ -38,8 +38,9 @@ impl Outcome {
     pub fn to_json(&self) -> Result<Value> {
         match self {
             Outcome::Table(frame) => crate::frame::json::rows(frame).map(Value::Array),
-            Outcome::Number(number) => Ok(serde_json::Number::from_f64(*number)
-                .map_or(Value::Null, Value::Number)),
+            Outcome::Number(number) => {
+                Ok(serde_json::Number::from_f64(*number).map_or(Value::Null, Value::Number))
+            }
             Outcome::Metadata(metadata) => Ok(metadata.to_json()),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Input, Outcome};
 use crate::error::{Error, Result};
-use crate::models::{self, SearchOptions, Model};
+use crate::models::{self, Model, SearchOptions};
 use crate::omega::Omega;
 use crate::storage::{Metadata, Update};
 use crate::store::{Name, PutOptions};
@@ -113,7 +113,8 @@ impl ModelCall {
         let metadata = om.models.metadata(&self.model)?;
         let model = om.models.load(&self.model)?;
         let object = metadata.key.to_string();
-        self.dispatch(om, &metadata, model).map_err(|error| error.on(object))
+        self.dispatch(om, &metadata, model)
+            .map_err(|error| error.on(object))
     }
 
     fn dispatch(&self, om: &Omega, metadata: &Metadata, mut model: Model) -> Result<Outcome> {
@@ -123,13 +124,18 @@ impl ModelCall {
                 .hint("name a data set or give rows: '[[1.0, 2.0]]'")
         })?;
         let y_input = match self.action {
-            Action::Fit | Action::PartialFit | Action::FitTransform | Action::Gridsearch | Action::Score => {
-                default_input(self.y.as_ref(), metadata, "Yname")?
-            }
+            Action::Fit
+            | Action::PartialFit
+            | Action::FitTransform
+            | Action::Gridsearch
+            | Action::Score => default_input(self.y.as_ref(), metadata, "Yname")?,
             _ => None,
         };
         let x = x_input.table(&om.datasets)?;
-        let y = y_input.as_ref().map(|input| input.table(&om.datasets)).transpose()?;
+        let y = y_input
+            .as_ref()
+            .map(|input| input.table(&om.datasets))
+            .transpose()?;
         om.progress().check()?;
         match self.action {
             Action::Fit => {
@@ -157,7 +163,9 @@ impl ModelCall {
                 self.note_score(om, &model, score, &x_input, y_input.as_ref())?;
                 Ok(Outcome::Number(score))
             }
-            Action::Gridsearch => self.gridsearch(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref()),
+            Action::Gridsearch => {
+                self.gridsearch(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref())
+            }
         }
     }
 
@@ -268,7 +276,8 @@ impl ModelCall {
             ..Update::default()
         };
         om.models.update(&self.model, &update)?;
-        om.progress().note(&format!("the best model is stored as models/{name}"));
+        om.progress()
+            .note(&format!("the best model is stored as models/{name}"));
         Ok(Outcome::Table(search.results))
     }
 }
@@ -303,7 +312,13 @@ fn trained_on(
     result: Option<&str>,
 ) -> Bson {
     let names = |frame: &DataFrame| {
-        Bson::Array(frame.get_column_names().iter().map(|name| name.as_str().into()).collect())
+        Bson::Array(
+            frame
+                .get_column_names()
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        )
     };
     Bson::Document(doc! {
         "Xname": text(x_input.name()),

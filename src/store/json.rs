@@ -11,7 +11,10 @@ pub fn value_to_bson(value: Value) -> Bson {
         Value::String(text) => Bson::String(text),
         Value::Array(items) => Bson::Array(items.into_iter().map(value_to_bson).collect()),
         Value::Object(fields) => Bson::Document(
-            fields.into_iter().map(|(name, value)| (name, value_to_bson(value))).collect(),
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, value_to_bson(value)))
+                .collect(),
         ),
         Value::Number(number) => match number.as_i64() {
             Some(whole) => i32::try_from(whole).map_or(Bson::Int64(whole), Bson::Int32),
@@ -38,9 +41,9 @@ pub fn bson_to_value(value: &Bson) -> Value {
                 .collect::<Map<_, _>>(),
         ),
         Bson::ObjectId(id) => Value::String(id.to_hex()),
-        Bson::DateTime(date) => {
-            date.try_to_rfc3339_string().map_or(Value::Null, Value::String)
-        }
+        Bson::DateTime(date) => date
+            .try_to_rfc3339_string()
+            .map_or(Value::Null, Value::String),
         other => other.clone().into_relaxed_extjson(),
     }
 }
@@ -54,7 +57,10 @@ mod tests {
     #[test]
     fn whole_numbers_take_the_smallest_type() {
         assert_eq!(value_to_bson(json!(5)), Bson::Int32(5));
-        assert_eq!(value_to_bson(json!(3_000_000_000i64)), Bson::Int64(3_000_000_000));
+        assert_eq!(
+            value_to_bson(json!(3_000_000_000i64)),
+            Bson::Int64(3_000_000_000)
+        );
         assert_eq!(value_to_bson(json!(1.0)), Bson::Double(1.0));
     }
 

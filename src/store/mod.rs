@@ -106,7 +106,10 @@ impl Store {
 
     /// Whether there is an object called `name`.
     pub fn exists(&self, name: &str) -> Result<bool> {
-        Ok(self.storage.find(&self.key(&Name::parse(name)?.object))?.is_some())
+        Ok(self
+            .storage
+            .find(&self.key(&Name::parse(name)?.object))?
+            .is_some())
     }
 
     fn find(&self, name: &str) -> Result<Metadata> {
@@ -119,7 +122,10 @@ impl Store {
 
     fn missing(&self, key: &Key) -> Error {
         let error = Error::not_found(format!("{key} does not exist")).on(key.to_string());
-        let everything = Listing { hidden: true, ..Listing::default() };
+        let everything = Listing {
+            hidden: true,
+            ..Listing::default()
+        };
         let names = self.list(&everything).unwrap_or_default();
         match nearest(&key.name, names.iter().map(Metadata::name)) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -226,7 +232,11 @@ impl Store {
             pattern: Some(name.to_owned()),
             ..Listing::default()
         };
-        Ok(self.list(&listing)?.into_iter().map(|metadata| metadata.key.name).collect())
+        Ok(self
+            .list(&listing)?
+            .into_iter()
+            .map(|metadata| metadata.key.name)
+            .collect())
     }
 
     /// Deletes the object called `name`.
@@ -261,17 +271,23 @@ impl Store {
         let source = self.find(&Name::parse(from)?.object)?;
         let target = other.key(&Name::plain(to)?);
         if source.key == target && Arc::ptr_eq(&self.storage, &other.storage) {
-            return Err(Error::usage(format!("{target} cannot be copied onto itself")));
+            return Err(Error::usage(format!(
+                "{target} cannot be copied onto itself"
+            )));
         }
         let mode = if replace { Mode::Replace } else { Mode::Create };
         let mut writer = other.storage.write(&target, mode)?;
-        let meter = self.progress.meter("copying", Some(self.stats(&source)?.bytes), Unit::Bytes);
+        let meter = self
+            .progress
+            .meter("copying", Some(self.stats(&source)?.bytes), Unit::Bytes);
         if source.gridfile.is_some() {
             let mut blob = self.storage.blob(&source)?;
             let mut buffer = vec![0; 1 << 20];
             loop {
                 self.progress.check()?;
-                let read = blob.read(&mut buffer).context(|| format!("cannot read {}", source.key))?;
+                let read = blob
+                    .read(&mut buffer)
+                    .context(|| format!("cannot read {}", source.key))?;
                 if read == 0 {
                     break;
                 }

@@ -42,8 +42,10 @@ impl Name {
     pub fn plain(text: &str) -> Result<String> {
         check(text, text)?;
         if text.ends_with(']') && text.contains('[') {
-            return Err(Error::usage(format!("`{text}` names columns, not an object"))
-                .hint("write to the name without [...]"));
+            return Err(
+                Error::usage(format!("`{text}` names columns, not an object"))
+                    .hint("write to the name without [...]"),
+            );
         }
         if text.contains('*') {
             return Err(Error::usage(format!("`{text}` is a pattern, not a name"))
@@ -58,7 +60,9 @@ fn check(name: &str, text: &str) -> Result<()> {
         return Err(Error::usage(format!("`{text}` names no object")));
     }
     if name.chars().count() > LONGEST {
-        return Err(Error::usage(format!("a name has at most {LONGEST} characters")));
+        return Err(Error::usage(format!(
+            "a name has at most {LONGEST} characters"
+        )));
     }
     if name.contains('\0') {
         return Err(Error::usage("a name cannot contain a NUL character"));
@@ -101,8 +105,14 @@ mod tests {
     fn a_projection_is_split_off() {
         let name = Name::parse("sales[qty,price]").unwrap();
         assert_eq!(name.object, "sales");
-        assert_eq!(name.columns, Columns::Only(vec!["qty".into(), "price".into()]));
-        assert_eq!(Name::parse("a/b c'\"$x😀..").unwrap().object, "a/b c'\"$x😀..");
+        assert_eq!(
+            name.columns,
+            Columns::Only(vec!["qty".into(), "price".into()])
+        );
+        assert_eq!(
+            Name::parse("a/b c'\"$x😀..").unwrap().object,
+            "a/b c'\"$x😀.."
+        );
         assert_eq!(
             Name::parse("s[^price]").unwrap().columns,
             Columns::Except(vec!["price".into()])

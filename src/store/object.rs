@@ -78,8 +78,11 @@ impl Stored {
             Stored::Table(frame) => Ok(*frame),
             Stored::Array(mut blob) => {
                 let mut bytes = Vec::new();
-                crate::error::Context::context(blob.read_to_end(&mut bytes), || "cannot read the array")
-                    .map_err(|error| error.on(name))?;
+                crate::error::Context::context(
+                    blob.read_to_end(&mut bytes),
+                    || "cannot read the array",
+                )
+                .map_err(|error| error.on(name))?;
                 Ok(polars::prelude::IntoLazy::lazy(
                     crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(name))?,
                 ))

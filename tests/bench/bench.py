@@ -121,7 +121,7 @@ def put():
     null = '["NA", ""]'
     polars = inside(
         f"import polars as pl, time; t = time.perf_counter(); "
-        f"pl.scan_csv({str(flights)!r}, null_values={null}, try_parse_dates=True, infer_schema_length=None)"
+        f"pl.scan_csv({str(flights)!r}, null_values={null}, try_parse_dates=True, infer_schema_length=10_000)"
         f".sink_parquet({str(WORK / 'polars.parquet')!r}); print(time.perf_counter() - t)")
     pandas = inside(
         f"import pandas as pd, pyarrow, time; t = time.perf_counter(); "

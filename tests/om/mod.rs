@@ -36,7 +36,10 @@ impl Om {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.0.om(args);
-        command.env("OMEGA_STORE_URL", format!("file://{}", self.store().display()));
+        command.env(
+            "OMEGA_STORE_URL",
+            format!("file://{}", self.store().display()),
+        );
         command
     }
 
@@ -89,15 +92,29 @@ impl Om {
 /// A failure says `what` on stderr and nothing on stdout.
 #[track_caller]
 pub fn failed(run: &Run, code: i32, what: &str) {
-    assert_eq!(run.code, code, "stderr: {}\nstdout: {}", run.stderr, run.stdout);
-    assert!(run.stderr.contains(what), "`{what}` is not in: {}", run.stderr);
-    assert!(run.stderr.contains("error: "), "no error line: {}", run.stderr);
+    assert_eq!(
+        run.code, code,
+        "stderr: {}\nstdout: {}",
+        run.stderr, run.stdout
+    );
+    assert!(
+        run.stderr.contains(what),
+        "`{what}` is not in: {}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.contains("error: "),
+        "no error line: {}",
+        run.stderr
+    );
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
     assert_eq!(run.stdout, "", "stdout carries results only");
 }
 
 /// A file of the example data.
 pub fn data(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/data")
+        .join(name);
     path.to_str().unwrap().to_owned()
 }

@@ -32,7 +32,8 @@ impl Describe {
         let table = om.datasets.query(&self.name, &query)?.table(&self.name)?;
         let description = frame::describe(table)?;
         if session.output.is_structured() {
-            let value = serde_json::to_value(&description).context(|| "cannot describe the table")?;
+            let value =
+                serde_json::to_value(&description).context(|| "cannot describe the table")?;
             return session.output.value(&value);
         }
         let mut rows = Table::new([
@@ -60,7 +61,11 @@ impl Describe {
 }
 
 fn cells(column: &ColumnDescription) -> Vec<Cell> {
-    let number = |value: Option<f64>| value.map_or(Cell::from(Value::Null), |value| Cell::shown(value, short(value)));
+    let number = |value: Option<f64>| {
+        value.map_or(Cell::from(Value::Null), |value| {
+            Cell::shown(value, short(value))
+        })
+    };
     let extreme = |value: &Value| match value.as_f64() {
         Some(float) if value.is_f64() => Cell::shown(float, short(float)),
         _ => Cell::from(value.clone()),
@@ -128,7 +133,13 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let cases = [(6.895_376, "6.895"), (1400.0, "1400"), (0.25, "0.25"), (-2.5e-9, "-2.500e-9"), (0.0, "0")];
+        let cases = [
+            (6.895_376, "6.895"),
+            (1400.0, "1400"),
+            (0.25, "0.25"),
+            (-2.5e-9, "-2.500e-9"),
+            (0.0, "0"),
+        ];
         for (value, expected) in cases {
             assert_eq!(short(value), expected);
         }

@@ -4,11 +4,11 @@ use super::Selecting;
 use super::target::{Target, commit};
 use crate::cli::Session;
 use crate::cli::objects::pairs;
-use bson::Bson;
-use clap::Args;
+use crate::error::{Context, Error, Result};
 use crate::frame::format::{Compression, Format, WriteOptions, write};
 use crate::store::Stored;
-use crate::error::{Context, Error, Result};
+use bson::Bson;
+use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -47,17 +47,28 @@ impl Get {
         let query = self.selecting.query()?;
         let path = (self.path != "-").then(|| PathBuf::from(&self.path));
         let format = match self.file_format.as_deref() {
-            Some("binary") | None => path.as_deref().and_then(Format::of_path).map(|(format, _)| format),
+            Some("binary") | None => path
+                .as_deref()
+                .and_then(Format::of_path)
+                .map(|(format, _)| format),
             Some(name) => Some(Format::parse(name)?),
         };
         let stored = om.datasets.query(&self.name, &query)?;
-        if !matches!(stored, Stored::Table(_)) && !query.is_all() && !matches!(stored, Stored::Array(_)) {
-            return Err(Error::usage(format!("{} is not a table: it has no rows to select", self.name)));
+        if !matches!(stored, Stored::Table(_))
+            && !query.is_all()
+            && !matches!(stored, Stored::Array(_))
+        {
+            return Err(Error::usage(format!(
+                "{} is not a table: it has no rows to select",
+                self.name
+            )));
         }
         let out = Target::open(session, path.as_deref(), self.binary(&stored, format))?;
         match stored {
             Stored::Table(frame) => self.table(session, *frame, format, path.as_deref(), out),
-            Stored::Array(mut blob) if matches!(format, None | Some(Format::Npy)) => out.copy(&mut blob),
+            Stored::Array(mut blob) if matches!(format, None | Some(Format::Npy)) => {
+                out.copy(&mut blob)
+            }
             array @ Stored::Array(_) => {
                 let frame = crate::frame::run(array.table(&self.name)?, &query)?;
                 self.table(session, frame, format, path.as_deref(), out)
@@ -88,8 +99,11 @@ impl Get {
             (Some(format), _) => format,
             (None, None) => Format::Csv,
             (None, Some(path)) => {
-                return Err(Error::usage(format!("{} does not tell a table's format", path.display()))
-                    .hint("say it: --format csv"));
+                return Err(Error::usage(format!(
+                    "{} does not tell a table's format",
+                    path.display()
+                ))
+                .hint("say it: --format csv"));
             }
         };
         let mut options = WriteOptions {
@@ -117,12 +131,16 @@ fn documents(values: &[Bson], format: Option<Format>, out: Target) -> Result<()>
     match format {
         None | Some(Format::Json) => {
             let all: Vec<serde_json::Value> = json.collect();
-            serde_json::to_writer_pretty(&mut writer, &all).map_err(std::io::Error::from).context(failed)?;
+            serde_json::to_writer_pretty(&mut writer, &all)
+                .map_err(std::io::Error::from)
+                .context(failed)?;
             writer.write_all(b"\n").context(failed)?;
         }
         Some(Format::Ndjson) => {
             for value in json {
-                serde_json::to_writer(&mut writer, &value).map_err(std::io::Error::from).context(failed)?;
+                serde_json::to_writer(&mut writer, &value)
+                    .map_err(std::io::Error::from)
+                    .context(failed)?;
                 writer.write_all(b"\n").context(failed)?;
             }
         }

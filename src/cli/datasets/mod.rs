@@ -5,18 +5,19 @@ mod get;
 mod put;
 mod query;
 mod show;
+mod split;
 mod sql;
 mod target;
 
 pub use target::Target;
 
-use crate::cli::objects::{self, Objects};
 use crate::cli::Session;
-use clap::{Args, Subcommand};
+use crate::cli::objects::{self, Objects};
+use crate::error::Result;
 use crate::frame::{Columns, Filter, Query, Sort};
 use crate::storage::{Metadata, Stats};
 use crate::store::Store;
-use crate::error::Result;
+use clap::{Args, Subcommand};
 use std::time::Duration;
 
 /// Work with data sets.
@@ -34,6 +35,8 @@ pub enum Datasets {
     Query(query::Run),
     /// Run a SQL select over stored tables
     Sql(sql::Sql),
+    /// Divide rows to train on and to test with
+    Split(split::Split),
     /// What every store can do.
     #[command(flatten)]
     Objects(Objects),
@@ -48,6 +51,7 @@ pub fn run(command: Datasets, session: &Session) -> Result<()> {
         Datasets::Describe(command) => command.run(session),
         Datasets::Query(command) => command.run(session),
         Datasets::Sql(command) => command.run(session),
+        Datasets::Split(command) => command.run(session),
         Datasets::Objects(command) => objects::run(command, "datasets", session),
     }
 }
@@ -62,13 +66,23 @@ pub struct Selecting {
     #[arg(long, value_name = "COLUMNS", add = crate::cli::stored::columns())]
     columns: Option<String>,
     /// Columns to sort by; `-column` for largest first
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     sort: Vec<String>,
     /// Rows at the most
     #[arg(long, value_name = "ROWS")]
     limit: Option<u64>,
     /// Rows to leave out at the start
-    #[arg(long, value_name = "ROWS", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "ROWS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     skip: u64,
 }
 
@@ -82,8 +96,17 @@ impl Selecting {
             .collect::<Result<Vec<_>>>()?;
         Ok(Query {
             filter: (!filters.is_empty()).then_some(Filter::And(filters)),
-            columns: self.columns.as_deref().map(Columns::parse).transpose()?.unwrap_or_default(),
-            sort: self.sort.iter().map(|text| Sort::parse(text)).collect::<Result<_>>()?,
+            columns: self
+                .columns
+                .as_deref()
+                .map(Columns::parse)
+                .transpose()?
+                .unwrap_or_default(),
+            sort: self
+                .sort
+                .iter()
+                .map(|text| Sort::parse(text))
+                .collect::<Result<_>>()?,
             skip: self.skip,
             limit: self.limit,
             ..Query::default()
@@ -112,5 +135,10 @@ fn stored_line(store: &Store, metadata: &Metadata, stats: Stats, elapsed: Durati
         Some(count) => format!("{} documents", thousands(count)),
         None => "stored".to_owned(),
     };
-    format!("{what} in {}, {}, {:.1} s", metadata.key, bytes, elapsed.as_secs_f64())
+    format!(
+        "{what} in {}, {}, {:.1} s",
+        metadata.key,
+        bytes,
+        elapsed.as_secs_f64()
+    )
 }

@@ -2,10 +2,10 @@
 
 use crate::cli::Session;
 use crate::cli::objects::{metadata_line, pairs};
-use clap::Args;
+use crate::error::{Context, Error, Result};
 use crate::frame::format::{Format, ReadOptions, Source, open, open_all};
 use crate::store::{Object, PutMode, PutOptions};
-use crate::error::{Context, Error, Result};
+use clap::Args;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,12 @@ pub struct Put {
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     columns: Vec<String>,
     /// Columns to index; `-column` for descending
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     index: Vec<String>,
     /// Add a column with the time of the put in UTC
     #[arg(long, value_name = "COLUMN", num_args = 0..=1, require_equals = true, default_missing_value = "_created")]
@@ -93,7 +98,12 @@ impl Put {
         let started = std::time::Instant::now();
         let metadata = om.datasets.put(&self.name, object, &options)?;
         let stats = om.datasets.stats(&metadata)?;
-        session.output.note(super::stored_line(&om.datasets, &metadata, stats, started.elapsed()));
+        session.output.note(super::stored_line(
+            &om.datasets,
+            &metadata,
+            stats,
+            started.elapsed(),
+        ));
         metadata_line(session, &metadata)
     }
 
@@ -102,10 +112,16 @@ impl Put {
             Some("image" | "binary") => Ok(None),
             Some(name) => Format::parse(name).map(Some),
             None => {
-                let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new("-"));
+                let first = paths
+                    .first()
+                    .map(PathBuf::as_path)
+                    .unwrap_or(Path::new("-"));
                 if first == Path::new("-") && self.kind.as_deref() != Some("file") {
-                    return Err(Error::usage("standard input has no name to tell its format by")
-                        .hint("say it: --format csv, or --as file to store the bytes as they are"));
+                    return Err(
+                        Error::usage("standard input has no name to tell its format by").hint(
+                            "say it: --format csv, or --as file to store the bytes as they are",
+                        ),
+                    );
                 }
                 Ok(Format::of_path(first).map(|(format, _)| format))
             }
@@ -149,7 +165,10 @@ impl Put {
         let read = self.read_options()?;
         let single = || match paths.as_slice() {
             [path] => Ok(path.clone()),
-            _ => Err(Error::usage(format!("{} files match, but only tables can be put together", paths.len()))),
+            _ => Err(Error::usage(format!(
+                "{} files match, but only tables can be put together",
+                paths.len()
+            ))),
         };
         match (shape, format) {
             (Shape::Table | Shape::Series, Some(format)) => {
@@ -158,7 +177,9 @@ impl Put {
                     open_all(paths, format, &read, progress)?
                 } else {
                     let source = match single()? {
-                        path if path == Path::new("-") => Source::Stream(Box::new(std::io::stdin())),
+                        path if path == Path::new("-") => {
+                            Source::Stream(Box::new(std::io::stdin()))
+                        }
                         path => Source::Path(path),
                     };
                     open(source, format, &read, progress)?
@@ -197,18 +218,22 @@ fn expand(arguments: &[String]) -> Result<Vec<PathBuf>> {
             paths.push(path);
             continue;
         }
-        let matches = glob::glob(argument)
-            .map_err(|error| Error::usage(format!("`{argument}` is not a valid pattern")).because(error))?;
+        let matches = glob::glob(argument).map_err(|error| {
+            Error::usage(format!("`{argument}` is not a valid pattern")).because(error)
+        })?;
         let before = paths.len();
         for path in matches {
-            paths.push(path.map_err(|error| Error::failed("cannot list the files").because(error))?);
+            paths
+                .push(path.map_err(|error| Error::failed("cannot list the files").because(error))?);
         }
         if paths.len() == before {
             return Err(Error::not_found(format!("no file matches {argument}")).on(argument));
         }
     }
     if paths.len() > 1 && paths.iter().any(|path| path == Path::new("-")) {
-        return Err(Error::usage("standard input cannot be put together with files"));
+        return Err(Error::usage(
+            "standard input cannot be put together with files",
+        ));
     }
     Ok(paths)
 }
@@ -231,13 +256,16 @@ fn input(path: &Path) -> Result<Box<dyn Read>> {
 /// The values of a JSON document or of lines of them.
 fn documents(mut input: Box<dyn Read>, format: Format) -> Result<Vec<bson::Bson>> {
     let mut text = String::new();
-    input.read_to_string(&mut text).context(|| "cannot read the documents")?;
+    input
+        .read_to_string(&mut text)
+        .context(|| "cannot read the documents")?;
     let values: Vec<serde_json::Value> = if format == Format::Ndjson {
         text.lines()
             .enumerate()
             .filter(|(_, line)| !line.trim().is_empty())
             .map(|(number, line)| {
-                serde_json::from_str(line).context(|| format!("line {} is not valid JSON", number + 1))
+                serde_json::from_str(line)
+                    .context(|| format!("line {} is not valid JSON", number + 1))
             })
             .collect::<Result<_>>()?
     } else {
@@ -245,11 +273,18 @@ fn documents(mut input: Box<dyn Read>, format: Format) -> Result<Vec<bson::Bson>
             serde_json::from_str(&text).context(|| "the input is not valid JSON")?;
         // As omega|ml: a list of lists is one document an element, all else one document.
         match value {
-            serde_json::Value::Array(items) if items.first().is_some_and(serde_json::Value::is_array) => items,
+            serde_json::Value::Array(items)
+                if items.first().is_some_and(serde_json::Value::is_array) =>
+            {
+                items
+            }
             other => vec![other],
         }
     };
-    Ok(values.into_iter().map(crate::store::value_to_bson).collect())
+    Ok(values
+        .into_iter()
+        .map(crate::store::value_to_bson)
+        .collect())
 }
 
 fn attributes(texts: &[String]) -> Result<bson::Document> {

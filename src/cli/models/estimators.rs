@@ -62,11 +62,17 @@ fn one(info: &EstimatorInfo, session: &Session) -> Result<()> {
         let value = serde_json::to_value(info).context(|| "cannot show the estimator")?;
         return session.output.value(&value);
     }
-    session.output.line(format!("{} ({})", info.name, role(info)))?;
+    session
+        .output
+        .line(format!("{} ({})", info.name, role(info)))?;
     session.output.line(info.summary)?;
-    session.output.line(format!("actions: {}", info.actions.join(", ")))?;
+    session
+        .output
+        .line(format!("actions: {}", info.actions.join(", ")))?;
     if !info.aliases.is_empty() {
-        session.output.line(format!("also: {}", info.aliases.join(", ")))?;
+        session
+            .output
+            .line(format!("also: {}", info.aliases.join(", ")))?;
     }
     if info.params.is_empty() {
         return Ok(());

@@ -40,15 +40,22 @@ impl Put {
         let params = params(&self.param)?;
         let model = if Path::new(&self.spec).is_file() {
             if !params.is_empty() {
-                return Err(Error::usage("a stored model has its parameters; --param makes new models"));
+                return Err(Error::usage(
+                    "a stored model has its parameters; --param makes new models",
+                ));
             }
-            let bytes = std::fs::read(&self.spec).context(|| format!("cannot read {}", self.spec))?;
+            let bytes =
+                std::fs::read(&self.spec).context(|| format!("cannot read {}", self.spec))?;
             Model::from_bytes(&bytes).map_err(|error| error.on(&self.spec))?
         } else {
             Model::new(&self.spec, &params)?
         };
         let options = PutOptions {
-            mode: if self.replace { PutMode::Replace } else { PutMode::Auto },
+            mode: if self.replace {
+                PutMode::Replace
+            } else {
+                PutMode::Auto
+            },
             ..PutOptions::default()
         };
         let metadata = session.omega()?.models.save(&self.name, &model, &options)?;

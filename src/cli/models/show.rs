@@ -36,7 +36,9 @@ impl Show {
         }
         // Steps hold parameters and coefficients: too deep for a table.
         let text = serde_yaml_ng::to_string(&shown);
-        session.output.text(&text.map_err(|error| Error::failed("cannot show the model").because(error))?)
+        session
+            .output
+            .text(&text.map_err(|error| Error::failed("cannot show the model").because(error))?)
     }
 }
 

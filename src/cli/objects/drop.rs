@@ -45,10 +45,16 @@ impl Drop {
         }
         names.dedup();
         if self.dry_run {
-            return names.iter().try_for_each(|name| session.output.line(format!("would drop {name}")));
+            return names
+                .iter()
+                .try_for_each(|name| session.output.line(format!("would drop {name}")));
         }
         let patterns = self.names.iter().any(|name| name.contains('*'));
-        if patterns && !session.output.confirm(&format!("Drop {} {noun}?", names.len()))? {
+        if patterns
+            && !session
+                .output
+                .confirm(&format!("Drop {} {noun}?", names.len()))?
+        {
             session.output.note("nothing dropped");
             return Ok(());
         }
@@ -60,7 +66,9 @@ impl Drop {
             }
         }
         if session.output.is_structured() {
-            return session.output.value(&serde_json::json!({ "dropped": names }));
+            return session
+                .output
+                .value(&serde_json::json!({ "dropped": names }));
         }
         // What omega|ml prints.
         session.output.line("True")

@@ -47,7 +47,8 @@ pub fn run(command: Objects, noun: &str, session: &Session) -> Result<()> {
 
 /// The store that the command line calls `noun`.
 pub fn store<'a>(om: &'a Omega, noun: &str) -> Result<&'a Store> {
-    om.store(noun).ok_or_else(|| Error::usage(format!("there is no store `{noun}`")))
+    om.store(noun)
+        .ok_or_else(|| Error::usage(format!("there is no store `{noun}`")))
 }
 
 /// `key=value` texts of the option `flag`, split.
@@ -56,7 +57,9 @@ pub fn pairs(texts: &[String], flag: &str) -> Result<Vec<(String, String)>> {
         .iter()
         .map(|text| match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(Error::usage(format!("{flag} takes KEY=VALUE, not `{text}`"))),
+            _ => Err(Error::usage(format!(
+                "{flag} takes KEY=VALUE, not `{text}`"
+            ))),
         })
         .collect()
 }

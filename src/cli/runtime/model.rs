@@ -85,7 +85,9 @@ fn input(text: &str) -> Result<Input> {
         return Input::parse(text);
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context(|| "cannot read the data")?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context(|| "cannot read the data")?;
     match Input::parse(&text)? {
         Input::Name(_) => Err(Error::usage("standard input is not JSON")
             .hint("rows look like [[5.1, 3.5], [4.9, 3.0]] or [{\"a\": 1}]")),
@@ -100,12 +102,17 @@ fn start(id: &str, session: &Session) -> Result<()> {
     command
         .args(["runtime", "execute", id])
         .args(["--bucket", session.config()?.bucket()])
-        .env("OMEGA_STORE_URL", session.config()?.store_url()?.to_string())
+        .env(
+            "OMEGA_STORE_URL",
+            session.config()?.store_url()?.to_string(),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     // A group of its own: Ctrl-C in this terminal is not meant for it.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.spawn().context(|| "cannot start a process for the task")?;
+    command
+        .spawn()
+        .context(|| "cannot start a process for the task")?;
     Ok(())
 }

@@ -39,8 +39,11 @@ impl TaskResult {
                 return session.output.value(&record.outcome()?);
             }
             if lost(&record) {
-                return Err(Error::new(ErrorKind::TaskFailed, "the process that ran the task has died")
-                    .on(self.id));
+                return Err(Error::new(
+                    ErrorKind::TaskFailed,
+                    "the process that ran the task has died",
+                )
+                .on(self.id));
             }
             session.progress.check()?;
             std::thread::sleep(pause);
@@ -68,6 +71,11 @@ pub struct Execute {
 impl Execute {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
-        session.omega()?.runtime().execute(&self.id)?.outcome().map(drop)
+        session
+            .omega()?
+            .runtime()
+            .execute(&self.id)?
+            .outcome()
+            .map(drop)
     }
 }

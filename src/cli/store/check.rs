@@ -41,9 +41,13 @@ impl Check {
             }))?;
         } else {
             let size = crate::cli::output::Cell::bytes(report.bytes).text();
-            session.output.line(format!("{} objects verified, {size}", report.objects))?;
+            session
+                .output
+                .line(format!("{} objects verified, {size}", report.objects))?;
             let removed = if report.repaired { "removed" } else { "found" };
-            session.output.line(format!("{} leftovers {removed}", report.leftovers))?;
+            session
+                .output
+                .line(format!("{} leftovers {removed}", report.leftovers))?;
             for (object, what) in &report.damaged {
                 session.output.line(format!("damaged: {object}: {what}"))?;
             }
@@ -51,7 +55,9 @@ impl Check {
         if report.damaged.is_empty() {
             return Ok(());
         }
-        Err(Error::corrupt(format!("{} damaged objects", report.damaged.len()))
-            .hint("put them again, or drop them; nothing else is affected"))
+        Err(
+            Error::corrupt(format!("{} damaged objects", report.damaged.len()))
+                .hint("put them again, or drop them; nothing else is affected"),
+        )
     }
 }

@@ -35,7 +35,11 @@ impl Backend for Arrays {
             .context(|| "cannot read the array")?;
         let (header, offset) = npy::Header::parse(&start)?;
         let length = header.payload_length()?;
-        let shape = header.shape.iter().map(|&size| number(size)).collect::<Vec<_>>();
+        let shape = header
+            .shape
+            .iter()
+            .map(|&size| number(size))
+            .collect::<Vec<_>>();
         let mut metadata = target.metadata();
         metadata.kind_meta = doc! {
             "dtype": header.dtype_name(),
@@ -44,7 +48,13 @@ impl Backend for Arrays {
             "allow_pickle": false,
         };
         let whole = std::io::Cursor::new(start).chain(reader);
-        file::write(target, target.replacing()?, metadata, whole, Some(offset as u64 + length))
+        file::write(
+            target,
+            target.replacing()?,
+            metadata,
+            whole,
+            Some(offset as u64 + length),
+        )
     }
 
     fn get(&self, storage: &dyn Storage, metadata: &Metadata, _query: &Query) -> Result<Stored> {

@@ -63,7 +63,8 @@ impl Backend for Frames {
                 Step::Done => break,
             }
         }
-        let layout = layout.ok_or_else(|| Error::invalid("there is no table in the input").on(object))?;
+        let layout =
+            layout.ok_or_else(|| Error::invalid("there is no table in the input").on(object))?;
         let mut metadata = target.metadata();
         metadata.kind_meta = layout.kind_meta();
         if !target.options.index.is_empty() {
@@ -235,13 +236,19 @@ impl Layout {
 
     /// The frame with stored column names.
     fn stored(&self, mut frame: DataFrame) -> Result<DataFrame> {
-        if self.columns.iter().any(|(original, stored)| original != stored) {
+        if self
+            .columns
+            .iter()
+            .any(|(original, stored)| original != stored)
+        {
             let names: Vec<String> = frame
                 .get_column_names()
                 .iter()
                 .map(|name| name.replace('.', "_"))
                 .collect();
-            frame.set_column_names(&names).context(|| "cannot rename the columns")?;
+            frame
+                .set_column_names(&names)
+                .context(|| "cannot rename the columns")?;
         }
         Ok(frame)
     }
@@ -272,7 +279,9 @@ impl Layout {
         for name in &named {
             // A dot descends into a nested column.
             let outer = name.split('.').next().unwrap_or(name);
-            let known = |name| all.iter().any(|column| column == name) || name == ROW_ID || name == RANGE_INDEX;
+            let known = |name| {
+                all.iter().any(|column| column == name) || name == ROW_ID || name == RANGE_INDEX
+            };
             if !known(name.as_str()) && !known(outer) {
                 return Err(frame::unknown_column(
                     name,
@@ -305,10 +314,12 @@ impl Layout {
         let schema = frame.collect_schema().context(|| "cannot plan the query")?;
         let names: Vec<Expr> = schema
             .iter_names()
-            .map(|name| match renamed.iter().find(|(stored, _)| stored == name) {
-                Some((_, original)) => Expr::Column(name.clone()).alias(*original),
-                None => Expr::Column(name.clone()),
-            })
+            .map(
+                |name| match renamed.iter().find(|(stored, _)| stored == name) {
+                    Some((_, original)) => Expr::Column(name.clone()).alias(*original),
+                    None => Expr::Column(name.clone()),
+                },
+            )
             .collect();
         Ok(frame.select(names))
     }

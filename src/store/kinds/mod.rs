@@ -59,9 +59,11 @@ impl Target<'_> {
     /// How a kind that is one piece writes.
     fn replacing(&self) -> Result<Mode> {
         match self.options.mode {
-            PutMode::Append => Err(Error::usage(format!("a {} cannot be appended to", self.kind))
-                .on(self.key.to_string())
-                .hint("leave --append out to replace it")),
+            PutMode::Append => Err(
+                Error::usage(format!("a {} cannot be appended to", self.kind))
+                    .on(self.key.to_string())
+                    .hint("leave --append out to replace it"),
+            ),
             PutMode::Auto | PutMode::Replace => Ok(Mode::Replace),
             PutMode::Create => Ok(Mode::Create),
         }
@@ -71,7 +73,10 @@ impl Target<'_> {
     /// options' attributes set.
     fn metadata(&self) -> Metadata {
         let mut metadata = Metadata::new(self.key.clone(), self.kind);
-        if let Some(current) = self.current.filter(|_| self.options.mode != PutMode::Replace) {
+        if let Some(current) = self
+            .current
+            .filter(|_| self.options.mode != PutMode::Replace)
+        {
             metadata.id = current.id;
             metadata.attributes = current.attributes.clone();
             metadata.unknown = current.unknown.clone();
@@ -104,7 +109,9 @@ pub fn backend(kind: &str) -> &'static dyn Backend {
 
 /// The names of all kinds that can be written.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().flat_map(|backend| backend.kinds().iter().copied())
+    KINDS
+        .iter()
+        .flat_map(|backend| backend.kinds().iter().copied())
 }
 
 /// The backend and kind that store `object`.
@@ -127,7 +134,11 @@ pub fn choose(
                 Some(wanted) => backend.kinds().iter().copied().find(|kind| *kind == wanted),
                 None => current
                     .and_then(|current| {
-                        backend.kinds().iter().copied().find(|kind| *kind == current.kind)
+                        backend
+                            .kinds()
+                            .iter()
+                            .copied()
+                            .find(|kind| *kind == current.kind)
                     })
                     .or_else(|| backend.kinds().first().copied()),
             };
@@ -142,11 +153,11 @@ pub fn choose(
             .on(key.to_string())
         })?;
     match current {
-        Some(current) if current.kind != kind && options.mode != PutMode::Replace => {
-            Err(Error::conflict(format!("{key} is a {}, not a {kind}", current.kind))
+        Some(current) if current.kind != kind && options.mode != PutMode::Replace => Err(
+            Error::conflict(format!("{key} is a {}, not a {kind}", current.kind))
                 .on(key.to_string())
-                .hint("add --replace to replace it, or choose another name"))
-        }
+                .hint("add --replace to replace it, or choose another name"),
+        ),
         _ => Ok((backend, kind)),
     }
 }

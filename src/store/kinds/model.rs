@@ -26,7 +26,13 @@ impl Backend for Models {
         let mut metadata = target.metadata();
         metadata.kind_meta = kind_meta;
         metadata.uri = Some(String::new());
-        file::write(target, target.replacing()?, metadata, bytes.as_slice(), None)
+        file::write(
+            target,
+            target.replacing()?,
+            metadata,
+            bytes.as_slice(),
+            None,
+        )
     }
 
     fn get(&self, storage: &dyn Storage, metadata: &Metadata, _query: &Query) -> Result<Stored> {

@@ -24,7 +24,9 @@ impl Backend for Values {
             return Err(Error::usage("not a document"));
         };
         if values.is_empty() {
-            return Err(Error::invalid("there is no document in the input").on(target.key.to_string()));
+            return Err(
+                Error::invalid("there is no document in the input").on(target.key.to_string())
+            );
         }
         let mut writer = target.storage.write(&target.key, target.appending())?;
         for value in values {
@@ -36,7 +38,9 @@ impl Backend for Values {
     fn get(&self, storage: &dyn Storage, metadata: &Metadata, _query: &Query) -> Result<Stored> {
         let values = storage
             .documents(metadata)?
-            .map(|document| document.map(|mut document| document.remove("data").unwrap_or(Bson::Null)))
+            .map(|document| {
+                document.map(|mut document| document.remove("data").unwrap_or(Bson::Null))
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(Stored::Values(values))
     }
