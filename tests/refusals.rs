@@ -123,7 +123,6 @@ fn update(storage: &dyn Storage, text: &str) -> Result<Metadata> {
 
 /// Not a test: what runs where something is refused.
 #[test]
-#[ignore = "run by the other tests"]
 fn child() {
     let (Ok(store), Ok(task)) = (std::env::var(STORE), std::env::var(TASK)) else {
         return;
@@ -248,7 +247,7 @@ fn run(wrapper: &[&str], task: &str, store: &Path) -> bool {
     let output = Command::new(wrapper[0])
         .args(&wrapper[1..])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .args(["--exact", "child", "--nocapture"])
         .env(STORE, store)
         .env(TASK, task)
         .output()

@@ -63,6 +63,22 @@ impl Target {
         }
     }
 
+    /// Fails unless the target has a value for each row of `x`.
+    pub fn fits(&self, x: &DataFrame) -> Result<()> {
+        let rows = match self {
+            Target::None => return Ok(()),
+            Target::Values(values) => values.nrows(),
+            Target::Classes { index, .. } => index.len(),
+        };
+        if rows == x.height() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the target has {rows} rows, the table {}",
+            x.height()
+        )))
+    }
+
     /// Class index of each row, and the number of classes.
     pub fn classes(&self) -> Result<(&[usize], usize)> {
         match self {

@@ -132,6 +132,7 @@ fn stored_line(store: &Store, metadata: &Metadata, stats: Stats, elapsed: Durati
     let columns = store.columns(metadata).len();
     let what = match stats.count {
         Some(count) if columns > 0 => format!("{} rows × {columns} columns", thousands(count)),
+        Some(1) => "1 document".to_owned(),
         Some(count) => format!("{} documents", thousands(count)),
         None => "stored".to_owned(),
     };

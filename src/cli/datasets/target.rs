@@ -25,7 +25,10 @@ impl Target {
             return Ok(Target { writer, file: None });
         };
         if path.is_dir() {
-            return Err(Error::invalid(format!("{} is a directory", path.display())));
+            return Err(Error::usage(format!(
+                "{} is a directory, not a file",
+                path.display()
+            )));
         }
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,

@@ -131,6 +131,7 @@ fn shrink(value: f64, by: f64) -> f64 {
 
 impl Estimator for ElasticNet {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let design = Design::new(x, self.fit_intercept)?;
         let (y, means) = targets(&design, y.column()?.insert_axis(Axis(1)));
         let (rows, width) = (design.rows() as f64, design.width());

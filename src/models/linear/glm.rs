@@ -160,6 +160,7 @@ impl Glm {
 
 impl Estimator for Glm {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let y = y.column()?;
         let rows = y.len() as f64;
         let design = Design::new(x, self.fit_intercept)?;

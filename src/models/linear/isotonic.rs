@@ -161,6 +161,7 @@ fn ranks(values: Vec<f64>) -> Vec<f64> {
 
 impl Estimator for Isotonic {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let values = only(x)?;
         let points: Vec<(f64, f64)> = values
             .iter()

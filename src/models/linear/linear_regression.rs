@@ -42,6 +42,7 @@ struct LinearRegression {
 
 impl Estimator for LinearRegression {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let design = Design::new(x, self.fit_intercept)?;
         let (y, means) = targets(&design, y.values()?);
         let w = least_squares(&design, &y, 0.0);

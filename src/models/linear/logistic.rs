@@ -91,8 +91,10 @@ impl LogisticRegression {
 
 impl Estimator for LogisticRegression {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let (class, count) = y.classes()?;
-        if count < 2 {
+        let one_only = class.iter().all(|one| Some(one) == class.first());
+        if count < 2 || one_only {
             return Err(Error::invalid(
                 "the target has one class only; a classifier needs two or more",
             ));

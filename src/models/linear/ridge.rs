@@ -51,6 +51,7 @@ struct Ridge {
 
 impl Estimator for Ridge {
     fn fit(&mut self, x: &DataFrame, y: &Target) -> Result<()> {
+        y.fits(x)?;
         let design = Design::new(x, self.fit_intercept)?;
         let (y, means) = targets(&design, y.values()?);
         let w = least_squares(&design, &y, self.alpha);
