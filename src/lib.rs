@@ -13,4 +13,5 @@ pub mod storage;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
-pub use omega::{Models, Omega};
+pub use omega::Omega;
+pub use runtime::Models;

@@ -10,15 +10,12 @@
 //! ```
 
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
-use crate::models::{self, Model};
+use crate::error::Result;
 use crate::progress::{Progress, Silent};
-use crate::runtime::LocalRuntime;
+use crate::runtime::{LocalRuntime, Models, Objects};
 use crate::storage::embedded::{EmbeddedStorage, Options};
-use crate::storage::{DEFAULT_BUCKET, Metadata, Storage};
-use crate::store::{Object, PutOptions, Store, Stored};
-use std::io::Read;
-use std::ops::Deref;
+use crate::storage::{DEFAULT_BUCKET, Storage};
+use crate::store::Store;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +33,7 @@ pub struct Omega {
     /// Streams.
     pub streams: Store,
     /// Records of tasks, by task id.
-    pub(crate) tasks: Store,
+    tasks: Store,
     bucket: String,
     storage: Arc<dyn Storage>,
     progress: Arc<dyn Progress>,
@@ -83,7 +80,7 @@ impl Omega {
         let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
         Omega {
             datasets: store("data/"),
-            models: Models(store("models/")),
+            models: store("models/").into(),
             jobs: store("jobs/"),
             scripts: store("scripts/"),
             streams: store("streams/"),
@@ -108,7 +105,12 @@ impl Omega {
 
     /// Runs tasks in this process.
     pub fn runtime(&self) -> LocalRuntime {
-        LocalRuntime::new(self.clone())
+        LocalRuntime::new(Objects {
+            datasets: self.datasets.clone(),
+            models: self.models.clone(),
+            tasks: self.tasks.clone(),
+            progress: self.progress.clone(),
+        })
     }
 
     /// The bucket's name as stored.
@@ -125,62 +127,4 @@ impl Omega {
     pub fn progress(&self) -> &Arc<dyn Progress> {
         &self.progress
     }
-}
-
-/// The models store: a store that also opens models.
-#[derive(Clone)]
-pub struct Models(Store);
-
-impl Deref for Models {
-    type Target = Store;
-
-    fn deref(&self) -> &Store {
-        &self.0
-    }
-}
-
-impl Models {
-    /// Stores a model; attributes of a model of this name are kept.
-    pub fn save(&self, name: &str, model: &Model, options: &PutOptions) -> Result<Metadata> {
-        let object = Object::Model {
-            bytes: model.to_bytes()?,
-            kind_meta: model_facts(model)?,
-        };
-        self.put(name, object, options)
-    }
-
-    /// Opens a model.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when it is of a kind that only another program can run.
-    pub fn load(&self, name: &str) -> Result<Model> {
-        let metadata = self.metadata(name)?;
-        let object = metadata.key.to_string();
-        if metadata.kind != "linfa.model" {
-            return Err(Error::invalid(format!(
-                "{object} is a {}, which this version cannot run",
-                metadata.kind
-            ))
-            .on(object));
-        }
-        let Stored::File(mut blob) = self.get(name)? else {
-            return Err(Error::corrupt("the model has no content").on(object));
-        };
-        let mut bytes = Vec::new();
-        blob.read_to_end(&mut bytes)
-            .context(|| "cannot read the model")
-            .map_err(|error| error.on(&object))?;
-        Model::from_bytes(&bytes).map_err(|error| error.on(object))
-    }
-}
-
-/// What the metadata says of a model, so that listings need not open it.
-fn model_facts(model: &Model) -> Result<bson::Document> {
-    Ok(bson::doc! {
-        "spec": model.spec(),
-        "role": format!("{:?}", model.role()?).to_lowercase(),
-        "trained": model.is_trained(),
-        "format": i32::from(models::FORMAT),
-        "library": env!("CARGO_PKG_VERSION"),
-    })
 }

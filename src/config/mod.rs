@@ -43,6 +43,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The name of the default bucket, as stored.
+pub const DEFAULT_BUCKET: &str = "omegaml";
+
 /// Settings given as options of the command line, or by a caller of the library.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -135,7 +138,7 @@ impl Config {
             passthrough_limit: number("OMEGA_PASSTHROUGH_MAX_SIZE")?,
         };
         let bucket = settings.get("OMEGA_BUCKET").map_or_else(
-            || crate::storage::DEFAULT_BUCKET.to_owned(),
+            || DEFAULT_BUCKET.to_owned(),
             |bucket| text_of(&bucket.value),
         );
         Ok(Config {

@@ -1,21 +1,20 @@
 //! The local runtime: tasks run in this process; records of tasks that were submitted to
 //! run later are kept in the store, where any process finds them.
 
-use super::{Call, Outcome, Runtime, TaskRecord, TaskState};
+use super::{Call, Objects, Outcome, Runtime, TaskRecord, TaskState};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::omega::Omega;
 use crate::store::{Object, PutMode, PutOptions, Stored};
 use chrono::{SecondsFormat, Utc};
 
 /// Runs tasks in this process.
 pub struct LocalRuntime {
-    omega: Omega,
+    objects: Objects,
 }
 
 impl LocalRuntime {
-    /// A runtime over the objects of `omega`.
-    pub fn new(omega: Omega) -> Self {
-        LocalRuntime { omega }
+    /// A runtime over `objects`.
+    pub fn new(objects: Objects) -> Self {
+        LocalRuntime { objects }
     }
 
     /// Runs a submitted task and records what became of it.
@@ -53,7 +52,7 @@ impl LocalRuntime {
             mode,
             ..PutOptions::default()
         };
-        self.omega
+        self.objects
             .tasks
             .put(&record.id, Object::Values(vec![value]), &options)?;
         Ok(())
@@ -63,7 +62,7 @@ impl LocalRuntime {
 impl Runtime for LocalRuntime {
     fn run(&self, call: &Call) -> Result<Outcome> {
         match call {
-            Call::Model(call) => call.run(&self.omega),
+            Call::Model(call) => call.run(&self.objects),
         }
     }
 
@@ -85,7 +84,7 @@ impl Runtime for LocalRuntime {
 
     fn task(&self, id: &str) -> Result<TaskRecord> {
         let stored = self
-            .omega
+            .objects
             .tasks
             .get(id)
             .map_err(|error| match error.kind() {

@@ -4,10 +4,12 @@
 mod input;
 mod local;
 mod model;
+mod objects;
 
 pub use input::Input;
 pub use local::LocalRuntime;
 pub use model::{Action, ModelCall};
+pub use objects::{Models, Objects};
 
 use crate::error::{Error, ErrorKind, Result};
 use polars::prelude::DataFrame;

@@ -1,9 +1,8 @@
 //! The actions of models (spec/runtime.md §5): load, run on data, store what came out.
 
-use super::{Input, Outcome};
+use super::{Input, Objects, Outcome};
 use crate::error::{Error, Result};
 use crate::models::{self, Model, SearchOptions};
-use crate::omega::Omega;
 use crate::storage::{Metadata, Update};
 use crate::store::{Name, PutOptions};
 use bson::{Bson, doc};
@@ -109,7 +108,7 @@ impl ModelCall {
     }
 
     /// Runs the action on the objects of `om`.
-    pub fn run(&self, om: &Omega) -> Result<Outcome> {
+    pub fn run(&self, om: &Objects) -> Result<Outcome> {
         let metadata = om.models.metadata(&self.model)?;
         let model = om.models.load(&self.model)?;
         let object = metadata.key.to_string();
@@ -117,7 +116,7 @@ impl ModelCall {
             .map_err(|error| error.on(object))
     }
 
-    fn dispatch(&self, om: &Omega, metadata: &Metadata, mut model: Model) -> Result<Outcome> {
+    fn dispatch(&self, om: &Objects, metadata: &Metadata, mut model: Model) -> Result<Outcome> {
         let x_input = default_input(self.x.as_ref(), metadata, "Xname")?;
         let x_input = x_input.ok_or_else(|| {
             Error::usage("there is no data to work on")
@@ -136,7 +135,7 @@ impl ModelCall {
             .as_ref()
             .map(|input| input.table(&om.datasets))
             .transpose()?;
-        om.progress().check()?;
+        om.progress.check()?;
         match self.action {
             Action::Fit => {
                 if !self.params.is_empty() {
@@ -172,7 +171,7 @@ impl ModelCall {
     /// Stores the fitted model and what it was trained on (spec/storage.md §15, `dataset`).
     fn store_model(
         &self,
-        om: &Omega,
+        om: &Objects,
         model: &mut Model,
         x_input: &Input,
         y_input: Option<&Input>,
@@ -194,7 +193,7 @@ impl ModelCall {
     /// Keeps the latest score by each metric with the model.
     fn note_score(
         &self,
-        om: &Omega,
+        om: &Objects,
         model: &Model,
         score: f64,
         x_input: &Input,
@@ -218,7 +217,7 @@ impl ModelCall {
         Ok(())
     }
 
-    fn answer(&self, om: &Omega, frame: DataFrame) -> Result<Outcome> {
+    fn answer(&self, om: &Objects, frame: DataFrame) -> Result<Outcome> {
         match &self.result {
             Some(name) => {
                 let metadata = om.datasets.put_frame(name, frame)?;
@@ -230,7 +229,7 @@ impl ModelCall {
 
     fn gridsearch(
         &self,
-        om: &Omega,
+        om: &Objects,
         model: &Model,
         x_input: &Input,
         y_input: Option<&Input>,
@@ -254,7 +253,7 @@ impl ModelCall {
             metric: self.metric.clone(),
             ..SearchOptions::default()
         };
-        let search = models::grid_search(model, x, y, &grid, &options, &**om.progress())?;
+        let search = models::grid_search(model, x, y, &grid, &options, &*om.progress)?;
         let now = chrono::Local::now().naive_local();
         let name = match &self.result {
             Some(name) => name.clone(),
@@ -276,7 +275,7 @@ impl ModelCall {
             ..Update::default()
         };
         om.models.update(&self.model, &update)?;
-        om.progress()
+        om.progress
             .note(&format!("the best model is stored as models/{name}"));
         Ok(Outcome::Table(search.results))
     }

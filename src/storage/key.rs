@@ -1,11 +1,9 @@
 //! What identifies an object, and the storage names derived from it
 //! (spec/storage.md §2 and §4).
 
+use crate::config::DEFAULT_BUCKET;
 use sha1::{Digest, Sha1};
 use std::fmt;
-
-/// The name of the default bucket, as stored.
-pub const DEFAULT_BUCKET: &str = "omegaml";
 
 /// The identity of an object: bucket, prefix (with its trailing slash) and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

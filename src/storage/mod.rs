@@ -20,7 +20,8 @@ pub mod embedded;
 mod key;
 mod metadata;
 
-pub use key::{DEFAULT_BUCKET, Key};
+pub use crate::config::DEFAULT_BUCKET;
+pub use key::Key;
 pub use metadata::{Metadata, legacy_json, local_now, wall_clock_text};
 
 use crate::error::Result;
