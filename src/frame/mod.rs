@@ -2,6 +2,7 @@
 //! they live; the storages and the store are above.
 
 mod batches;
+pub mod bson;
 mod columns;
 mod describe;
 pub mod dtype;

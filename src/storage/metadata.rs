@@ -39,6 +39,9 @@ pub struct Metadata {
     pub unknown: Document,
     /// Which stored content this document speaks of. Set by the storage, not a field.
     pub content: Option<String>,
+    /// What the blob's file is called, for storages that name files. Not a field; a
+    /// storage makes one up where none is given.
+    pub filename: Option<String>,
 }
 
 impl Metadata {
@@ -60,6 +63,7 @@ impl Metadata {
             gridfile: None,
             unknown: Document::new(),
             content: None,
+            filename: None,
         }
     }
 
@@ -155,6 +159,7 @@ impl Metadata {
             gridfile: oid(&mut doc, "gridfile")?,
             unknown: doc,
             content: None,
+            filename: None,
         })
     }
 

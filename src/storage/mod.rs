@@ -17,8 +17,10 @@
 //! from the position. Rows come back in the order in which they were written.
 
 pub mod embedded;
+mod fields;
 mod key;
 mod metadata;
+mod schema;
 
 pub use crate::config::DEFAULT_BUCKET;
 pub use key::Key;

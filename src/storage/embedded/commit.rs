@@ -4,13 +4,13 @@
 use super::contents::{self, ContentKind};
 use super::digest::Digests;
 use super::documents::DocumentsWriter;
-use super::fields::merge;
 use super::objects;
 use super::rows::StagedRows;
 use super::staging::StagedFile;
 use super::writer::{extends, replaced};
 use super::{EmbeddedStorage, compact, scan, sweep};
 use crate::error::{Error, Result};
+use crate::storage::fields::merge;
 use crate::storage::{Key, Metadata, Mode, local_now};
 use bson::Document;
 use bson::oid::ObjectId;

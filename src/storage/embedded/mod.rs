@@ -16,13 +16,11 @@ pub mod crash;
 mod database;
 mod digest;
 mod documents;
-mod fields;
 mod layout;
 mod objects;
 mod reading;
 mod rows;
 mod scan;
-mod schema;
 mod staging;
 mod sweep;
 mod writer;
@@ -171,7 +169,8 @@ impl Storage for EmbeddedStorage {
         self.database.write(|transaction| {
             let object = objects::find(transaction, key)?.ok_or_else(|| missing(key))?;
             let mut document = object.document;
-            fields::apply(&mut document, update).map_err(|error| error.on(key.to_string()))?;
+            crate::storage::fields::apply(&mut document, update)
+                .map_err(|error| error.on(key.to_string()))?;
             document.insert("modified", local_now());
             let content = object.content.as_deref();
             objects::save(transaction, key, Some(object.row), &document, content)

@@ -4,9 +4,9 @@
 
 use super::digest::Digests;
 use super::layout::Layout;
-use super::schema::{align, storable};
 use super::staging::{Shared, StagedFile};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::storage::schema::{align, storable};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{DataFrame, ParquetWriter, PolarsError, PolarsResult, Schema, SchemaRef};
 use std::sync::mpsc::{SyncSender, sync_channel};
