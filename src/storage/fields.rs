@@ -3,7 +3,8 @@
 //! one document. Pure functions over BSON.
 
 use crate::error::{Error, Result};
-use crate::storage::Update;
+use crate::storage::{Key, Metadata, Update, local_now};
+use bson::oid::ObjectId;
 use bson::{Bson, Document};
 
 /// The longest gap that setting an array element may fill with nulls.
@@ -136,7 +137,7 @@ fn unset_in(value: &mut Bson, segments: &[&str]) {
 
 /// `theirs` with all fields that `ours` has changed since `base`: what two writers that
 /// started from the same document both wanted. Where both changed a field, ours wins.
-pub(super) fn merge(base: &Document, ours: &Document, theirs: &Document) -> Document {
+fn merge(base: &Document, ours: &Document, theirs: &Document) -> Document {
     let empty = Document::new();
     let mut merged = theirs.clone();
     for field in base.keys().filter(|field| !ours.contains_key(field)) {
@@ -156,6 +157,39 @@ pub(super) fn merge(base: &Document, ours: &Document, theirs: &Document) -> Docu
         }
     }
     merged
+}
+
+/// The metadata that a writer stores: `metadata` under `key`, going on from the object
+/// `before` where there is one. What others have changed of it since `base`, when the
+/// writer started, stays, unless the writer changed it too.
+pub(super) fn continued(
+    mut metadata: Metadata,
+    key: &Key,
+    base: Option<&Metadata>,
+    before: Option<&Metadata>,
+    append: bool,
+) -> Metadata {
+    metadata.key = key.clone();
+    metadata.modified = local_now();
+    metadata.objid = before.and_then(|before| before.objid).filter(|_| append);
+    let Some(before) = before else {
+        metadata.id = ObjectId::new();
+        metadata.created = metadata.modified;
+        return metadata;
+    };
+    let base = base.filter(|base| base.id == before.id);
+    let both = |part: fn(&Metadata) -> &Document, ours: &Document| {
+        let empty = Document::new();
+        merge(base.map_or(&empty, part), ours, part(before))
+    };
+    metadata.id = before.id;
+    metadata.created = before.created;
+    metadata.attributes = both(|m| &m.attributes, &metadata.attributes);
+    metadata.unknown = both(|m| &m.unknown, &metadata.unknown);
+    if append {
+        metadata.kind_meta = both(|m| &m.kind_meta, &metadata.kind_meta);
+    }
+    metadata
 }
 
 #[cfg(test)]

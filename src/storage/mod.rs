@@ -20,6 +20,8 @@ pub mod embedded;
 mod fields;
 mod key;
 mod metadata;
+mod projection;
+mod refusal;
 mod schema;
 
 pub use crate::config::DEFAULT_BUCKET;

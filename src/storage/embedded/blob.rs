@@ -1,6 +1,7 @@
 //! Reads a blob: any position, no byte before its block is proved.
 
-use super::contents::{ContentKind, StoredFile};
+use super::contents::{StoredFile};
+use crate::storage::refusal::ContentKind;
 use super::database::Database;
 use super::layout::Layout;
 use super::reading::{OpenFile, corrupt, open};

@@ -1,7 +1,8 @@
 //! Reads everything that is stored and compares it with what was written.
 
 use super::blob::StoredBlob;
-use super::contents::{self, ContentKind, StoredFile};
+use super::contents::{self, StoredFile};
+use crate::storage::refusal::ContentKind;
 use super::database::Sql;
 use super::digest::Digests;
 use super::documents::Documents;

@@ -1,18 +1,18 @@
 //! The step that makes staged content an object's: one transaction that swings metadata
 //! and content together, and the tidying up after it.
 
-use super::contents::{self, ContentKind};
+use super::contents::{self};
+use crate::storage::refusal::ContentKind;
 use super::digest::Digests;
 use super::documents::DocumentsWriter;
 use super::objects;
 use super::rows::StagedRows;
 use super::staging::StagedFile;
-use super::writer::{extends, replaced};
 use super::{EmbeddedStorage, compact, scan, sweep};
-use crate::error::{Error, Result};
-use crate::storage::fields::merge;
-use crate::storage::{Key, Metadata, Mode, local_now};
-use bson::Document;
+use crate::error::Result;
+use crate::storage::fields::continued;
+use crate::storage::refusal::{exists, extends, made_with_other_columns, replaced};
+use crate::storage::{Key, Metadata, Mode};
 use bson::oid::ObjectId;
 use rusqlite::Transaction;
 
@@ -205,12 +205,7 @@ impl Change<'_> {
                     let store = self.store;
                     let stored = scan::schema(&store.database, &store.layout, present)?;
                     if stored != *rows.schema {
-                        return Err(Error::conflict(format!(
-                            "{} was made by another process meanwhile, with other columns",
-                            self.key
-                        ))
-                        .on(self.key.to_string())
-                        .hint("look at it and try again"));
+                        return Err(made_with_other_columns(self.key));
                     }
                     Ok(())
                 }
@@ -229,30 +224,7 @@ impl Change<'_> {
     ) -> Metadata {
         let append = self.mode == Mode::Append;
         let before = present.filter(|present| append || present.id == metadata.id);
-        metadata.key = self.key.clone();
-        metadata.modified = local_now();
-        metadata.objid = before.and_then(|before| before.objid).filter(|_| append);
-        match before {
-            Some(before) => {
-                // What others have changed since we looked stays, unless we changed it too.
-                let base = self.base.filter(|base| base.id == before.id);
-                let both = |part: fn(&Metadata) -> &Document, ours: &Document| {
-                    let empty = Document::new();
-                    merge(base.map_or(&empty, part), ours, part(before))
-                };
-                metadata.id = before.id;
-                metadata.created = before.created;
-                metadata.attributes = both(|m| &m.attributes, &metadata.attributes);
-                metadata.unknown = both(|m| &m.unknown, &metadata.unknown);
-                if append {
-                    metadata.kind_meta = both(|m| &m.kind_meta, &metadata.kind_meta);
-                }
-            }
-            None => {
-                metadata.id = ObjectId::new();
-                metadata.created = metadata.modified;
-            }
-        }
+        metadata = continued(metadata, self.key, self.base, before, append);
         match payload {
             Payload::Nothing if append => {
                 if let Some(before) = before {
@@ -278,11 +250,4 @@ impl Change<'_> {
         }
         metadata
     }
-}
-
-/// Something has the name already.
-pub(super) fn exists(key: &Key) -> Error {
-    Error::conflict(format!("{key} exists already"))
-        .on(key.to_string())
-        .hint("replace it, append to it, or choose another name")
 }

@@ -2,7 +2,8 @@
 //! small Parquet files at their end become one.
 
 use super::EmbeddedStorage;
-use super::contents::{self, ContentKind, StoredFile};
+use super::contents::{self, StoredFile};
+use crate::storage::refusal::ContentKind;
 use super::database::Sql;
 use super::reading::open;
 use super::rows::RowsWriter;

@@ -5,31 +5,14 @@ use super::database::Sql;
 use super::digest::Digests;
 use super::layout::Layout;
 use crate::error::{Error, Result};
+use crate::storage::refusal::ContentKind;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// What an object holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ContentKind {
-    Rows,
-    Documents,
-    Blob,
-}
-
-impl ContentKind {
-    /// As stored, and as people read it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ContentKind::Rows => "rows",
-            ContentKind::Documents => "documents",
-            ContentKind::Blob => "a file",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        [ContentKind::Rows, ContentKind::Documents, ContentKind::Blob]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
+/// The kind of a content, by its stored name.
+fn kind_named(name: &str) -> Option<ContentKind> {
+    [ContentKind::Rows, ContentKind::Documents, ContentKind::Blob]
+        .into_iter()
+        .find(|kind| kind.name() == name)
 }
 
 /// The content of one object.
@@ -69,7 +52,7 @@ pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Content>>
         return Ok(None);
     };
     match (
-        ContentKind::from_name(&kind),
+        kind_named(&kind),
         u64::try_from(count),
         u64::try_from(bytes),
     ) {

@@ -1,7 +1,8 @@
 //! Documents: written to memory or, when they are many, to a spool file until the
 //! commit; read from one state of the database, each proved against its checksum.
 
-use super::contents::{ContentKind, grow};
+use super::contents::{grow};
+use crate::storage::refusal::ContentKind;
 use super::crash;
 use super::database::{Database, Sql};
 use super::layout::Layout;

@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::frame::Query;
 use crate::progress::{Progress, Silent};
 use bson::Document;
-use contents::ContentKind;
+use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use database::Database;
 use layout::Layout;
 use std::fmt;
@@ -155,7 +155,7 @@ impl Storage for EmbeddedStorage {
         self.database.prepare()?;
         let current = self.find(key)?;
         if mode == Mode::Create && current.is_some() {
-            return Err(commit::exists(key));
+            return Err(exists(key));
         }
         Ok(Box::new(writer::EmbeddedWriter::new(
             self, key, mode, current,
@@ -206,7 +206,7 @@ impl Storage for EmbeddedStorage {
         self.database.write(|transaction| {
             let object = objects::find(transaction, from)?.ok_or_else(|| missing(from))?;
             if objects::exists(transaction, to)? {
-                return Err(commit::exists(to));
+                return Err(exists(to));
             }
             let mut document = object.document;
             document.insert("name", &to.name);
@@ -259,17 +259,6 @@ impl Storage for EmbeddedStorage {
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport> {
         check::check(self, repair, progress)
     }
-}
-
-fn missing(key: &Key) -> Error {
-    Error::not_found(format!("{key} does not exist")).on(key.to_string())
-}
-
-fn refuse_nameless(key: &Key) -> Result<()> {
-    if key.name.is_empty() {
-        return Err(Error::usage("an object needs a name"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! From metadata to open, verified files. Readers never wait: when a writer has put
 //! something else in the place of what the metadata speaks of, the reader follows.
 
-use super::contents::{Content, ContentKind, StoredFile, files, load};
+use super::contents::{Content, StoredFile, files, load};
+use crate::storage::refusal::{ContentKind, dropped, follows, holds};
 use super::database::Database;
 use super::layout::{Layout, disk_error};
 use super::objects;
@@ -29,12 +30,8 @@ pub(super) fn current(
         Some(content) if content.kind == wanted => return Ok(content),
         other => other,
     };
-    let holds = content.map_or("nothing", |content| content.kind.name());
-    Err(Error::new(
-        ErrorKind::Invalid,
-        format!("{} holds {holds}, not {}", metadata.key, wanted.name()),
-    )
-    .on(metadata.key.to_string()))
+    let stored = content.map(|content| content.kind);
+    Err(holds(&metadata.key, stored, wanted))
 }
 
 /// Like [`current`], of any kind.
@@ -47,14 +44,10 @@ pub(super) fn any(connection: &Connection, metadata: &Metadata) -> Result<Option
         return Ok(Some(content));
     }
     let Some(object) = objects::find(connection, &metadata.key)? else {
-        return Err(Error::not_found(format!("{key} was dropped meanwhile")).on(key));
+        return Err(dropped(&metadata.key));
     };
     let now = object.metadata()?;
-    if now.kind != metadata.kind || now.kind_meta != metadata.kind_meta {
-        return Err(Error::conflict(format!("{key} was replaced meanwhile"))
-            .on(key)
-            .hint("read it again"));
-    }
+    follows(metadata, &now)?;
     match now.content {
         None => Ok(None),
         Some(id) => match load(connection, &id)? {

@@ -2,13 +2,15 @@
 //! going to touch, and hands out a lazy frame over exactly these. The frame owns the open
 //! files and stays readable when the object is replaced or dropped.
 
-use super::contents::{ContentKind, StoredFile};
+use super::contents::{StoredFile};
+use crate::storage::refusal::ContentKind;
 use super::database::Database;
 use super::digest::read_exact_at;
 use super::layout::{Layout, disk_error};
 use super::reading::{OpenFile, open};
 use crate::error::{Context, Error, Result};
-use crate::frame::{Columns, Query};
+use crate::frame::Query;
+use crate::storage::projection::{INDEX, Projection, ROW_ID};
 use crate::storage::{Metadata, Scan};
 use polars::prelude::{
     DataType, FileMetadata, HiveOptions, IdxSize, LazyFrame, ParquetReader, ScanArgsParquet,
@@ -20,12 +22,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The default index, as omega|ml stores it; here it is derived from the position.
-const INDEX: &str = "_idx#0_0";
-
-/// The row id, likewise.
-const ROW_ID: &str = "_om#rowid";
 
 /// The length of the footer and the magic bytes, at the end of a Parquet file.
 const TAIL: u64 = 8;
@@ -67,7 +63,7 @@ pub(super) fn scan(
     let first = footers
         .first()
         .ok_or_else(|| Error::corrupt("the object has no files").on(key.clone()))?;
-    let plan = Plan::new(&first.columns(), &mut rest);
+    let plan = Projection::new(&first.columns(), &mut rest);
     verify(&opened, &footers, &plan, window, layout, &key)?;
 
     let files: Arc<[File]> = opened.into_iter().map(|open| open.file).collect();
@@ -161,97 +157,6 @@ impl Window {
     }
 }
 
-/// Which columns are read, and which are derived from the position.
-struct Plan {
-    stored: usize,
-    read: Vec<String>,
-    index: bool,
-    row_id: bool,
-}
-
-impl Plan {
-    fn new(stored: &[String], rest: &mut Query) -> Self {
-        let named = named(rest);
-        let index = named.contains(INDEX) && !stored.iter().any(|name| name.starts_with("_idx#"));
-        let row_id = named.contains(ROW_ID) && !stored.iter().any(|name| name == ROW_ID);
-        let mut all = stored.to_vec();
-        if index {
-            all.insert(0, INDEX.to_owned());
-        }
-        if row_id {
-            all.push(ROW_ID.to_owned());
-        }
-        if index || row_id {
-            // What is derived because a filter names it must not turn up in the result.
-            rest.columns = match &rest.columns {
-                Columns::All => Columns::Only(stored.to_vec()),
-                except @ Columns::Except(_) => Columns::Only(except.resolve(stored)),
-                range @ Columns::Range(..) => Columns::Only(range.resolve(&all)),
-                only @ Columns::Only(_) => only.clone(),
-            };
-        }
-        let known: BTreeSet<&str> = all.iter().map(String::as_str).collect();
-        let needed: BTreeSet<String> = rest
-            .required(&all)
-            .iter()
-            .map(|name| root(name, &known).to_owned())
-            .collect();
-        let mut read: Vec<String> = stored
-            .iter()
-            .filter(|name| needed.contains(*name))
-            .cloned()
-            .collect();
-        if read.is_empty() && !index && !row_id {
-            // Without any column there would be no rows to count.
-            read.extend(stored.first().cloned());
-        }
-        Plan {
-            stored: stored.len(),
-            read,
-            index,
-            row_id,
-        }
-    }
-
-    fn is_everything(&self) -> bool {
-        self.read.len() == self.stored && !self.index && !self.row_id
-    }
-}
-
-/// The columns that a query calls by their names.
-fn named(query: &Query) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    if let Some(filter) = &query.filter {
-        filter.columns(&mut names);
-    }
-    names.extend(query.sort.iter().map(|sort| sort.column.clone()));
-    names.extend(query.group_by.iter().cloned());
-    names.extend(
-        query
-            .aggregates
-            .iter()
-            .map(|aggregate| aggregate.column.clone()),
-    );
-    match &query.columns {
-        Columns::Only(only) => names.extend(only.iter().cloned()),
-        Columns::Range(from, to) => names.extend(from.iter().chain(to).cloned()),
-        Columns::All | Columns::Except(_) => {}
-    }
-    names
-}
-
-/// The column that `name` is in; dots descend into nested fields.
-fn root<'a>(name: &'a str, known: &BTreeSet<&str>) -> &'a str {
-    let mut column = name;
-    while !known.contains(column) {
-        match column.rsplit_once('.') {
-            Some((outer, _)) => column = outer,
-            None => return name,
-        }
-    }
-    column
-}
-
 /// The verified footer of a Parquet file.
 pub(super) struct Footer {
     metadata: Arc<FileMetadata>,
@@ -336,7 +241,7 @@ impl Footer {
 fn verify(
     opened: &[OpenFile],
     footers: &[Footer],
-    plan: &Plan,
+    plan: &Projection,
     mut window: Option<Window>,
     layout: &Layout,
     key: &str,

@@ -2,12 +2,14 @@
 
 use super::blob;
 use super::commit::{Payload, commit};
-use super::contents::{ContentKind, load};
+use super::contents::{load};
+use crate::storage::refusal::ContentKind;
 use super::documents::DocumentsWriter;
 use super::rows::RowsWriter;
 use super::staging::StagedFile;
 use super::{EmbeddedStorage, scan};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::refusal::{extends, mixed, replaced};
 use crate::storage::schema::align;
 use crate::storage::{Key, Metadata, Mode, Writer};
 use bson::Document;
@@ -64,14 +66,6 @@ impl<'a> EmbeddedWriter<'a> {
         }
     }
 
-    fn mixed(&self) -> Error {
-        Error::invalid(format!(
-            "{} cannot hold rows, documents and a file at the same time",
-            self.key
-        ))
-        .on(self.key.to_string())
-    }
-
     fn stage_rows(&self, frame: DataFrame) -> Result<(Box<RowsWriter>, DataFrame)> {
         let Some(current) = self.extended(ContentKind::Rows)? else {
             let writer = RowsWriter::new(&self.store.layout, frame.schema().clone())?;
@@ -84,29 +78,6 @@ impl<'a> EmbeddedWriter<'a> {
             frame,
         ))
     }
-}
-
-/// Whether content of one kind can be added to content of another.
-pub(super) fn extends(key: &Key, stored: ContentKind, added: ContentKind) -> Result<()> {
-    if stored == added && added != ContentKind::Blob {
-        return Ok(());
-    }
-    Err(Error::conflict(format!(
-        "{key} holds {}; {} cannot be added to it",
-        stored.name(),
-        added.name()
-    ))
-    .on(key.to_string())
-    .hint("replace it, or choose another name"))
-}
-
-/// The object of a key is not the one that the writer has started from.
-pub(super) fn replaced(key: &Key) -> Error {
-    Error::conflict(format!(
-        "{key} was replaced or dropped by another process meanwhile"
-    ))
-    .on(key.to_string())
-    .hint("look at it and try again")
 }
 
 impl Writer for EmbeddedWriter<'_> {
@@ -128,7 +99,7 @@ impl Writer for EmbeddedWriter<'_> {
                 self.staged = Staged::Rows(writer);
                 Ok(())
             }),
-            _ => Err(self.mixed()),
+            _ => Err(mixed(&self.key)),
         };
         result.map_err(|error| error.on(self.key.to_string()))
     }
@@ -142,7 +113,7 @@ impl Writer for EmbeddedWriter<'_> {
             Staged::Documents(writer) => writer
                 .push(document)
                 .map_err(|error| error.on(self.key.to_string())),
-            _ => Err(self.mixed()),
+            _ => Err(mixed(&self.key)),
         }
     }
 
@@ -156,7 +127,7 @@ impl Writer for EmbeddedWriter<'_> {
             Staged::Blob(file) => file
                 .append(bytes)
                 .map_err(|error| error.on(self.key.to_string())),
-            _ => Err(self.mixed()),
+            _ => Err(mixed(&self.key)),
         }
     }
 

@@ -1,0 +1,295 @@
+//! Streams the rows of a collection as frames in the order of their row ids, a few
+//! batches in memory at a time: the server's replies are fetched while others are decoded.
+//!
+//! Documents usually lie in the order in which they were written; then they are read as
+//! they lie. Where they do not, the server sorts them by their row ids' index.
+
+use super::connection::Connection;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::bson::{Decoder, Field, documents};
+use crate::storage::projection::ROW_ID;
+use bson::{Document, RawDocumentBuf, doc};
+use futures_core::Stream;
+use mongodb::error::Error as DriverError;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use polars::prelude::{ChunkCompareIneq, DataFrame, DataType};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinHandle;
+
+/// Replies that wait to be decoded; one has up to 16 MB.
+const WAITING: usize = 2;
+
+/// Documents that a reply holds at the most.
+const BATCH: u32 = 100_000;
+
+/// Rows of a frame, about.
+const FRAME: usize = 65_536;
+
+/// The next reply of the server.
+pub(super) async fn next_batch(
+    cursor: &mut RawBatchCursor,
+) -> Option<std::result::Result<RawBatch, DriverError>> {
+    std::future::poll_fn(|context| Pin::new(&mut *cursor).poll_next(context)).await
+}
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub collection: String,
+    pub object: String,
+    /// The columns, without the row id.
+    pub fields: Vec<Field>,
+    pub filter: Document,
+    /// Another order than that of the row ids.
+    pub sort: Option<Document>,
+    pub skip: u64,
+    pub limit: Option<u64>,
+    /// Whether frames have the row id as their last column.
+    pub row_id: bool,
+    /// Stages of an aggregation, instead of `find`; its answers have no row ids.
+    pub stages: Option<Vec<Document>>,
+    /// Whether all rows are read from the first to the last, so that their order shows.
+    pub natural: bool,
+}
+
+impl Reading {
+    /// The row id among the columns.
+    fn decoded(&self) -> Vec<Field> {
+        let mut fields = self.fields.clone();
+        if self.stages.is_none() {
+            fields.push(Field {
+                column: ROW_ID.to_owned(),
+                name: ROW_ID.to_owned(),
+                dtype: DataType::Int64,
+            });
+        }
+        fields
+    }
+
+    /// What the server shall send of each document.
+    pub(super) fn projection(&self) -> Document {
+        let mut projection: Document = self
+            .fields
+            .iter()
+            .map(|field| (field.name.clone(), bson::Bson::Int32(1)))
+            .collect();
+        projection.insert(ROW_ID, 1);
+        if !projection.contains_key("_id") {
+            projection.insert("_id", 0);
+        }
+        projection
+    }
+}
+
+/// Frames of rows.
+pub(super) struct RowReader {
+    connection: Arc<Connection>,
+    reading: Reading,
+    decoder: Decoder,
+    source: Option<Source>,
+    /// The row id that comes next, while documents are read as they lie.
+    next: Option<i64>,
+    emitted: u64,
+    done: bool,
+}
+
+struct Source {
+    replies: Receiver<std::result::Result<RawBatch, DriverError>>,
+    fetching: JoinHandle<()>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.fetching.abort();
+    }
+}
+
+impl RowReader {
+    /// Starts to read.
+    pub fn open(connection: Arc<Connection>, reading: Reading) -> Result<Self> {
+        let mut reader = RowReader {
+            decoder: Decoder::new(&reading.decoded())?,
+            next: reading.natural.then_some(0),
+            connection,
+            reading,
+            source: None,
+            emitted: 0,
+            done: false,
+        };
+        let filter = reader.reading.filter.clone();
+        let sort = match reader.next {
+            Some(_) => None,
+            None => Some(reader.reading.sort.clone().unwrap_or(doc! { ROW_ID: 1 })),
+        };
+        reader.source = Some(reader.start(filter, sort)?);
+        Ok(reader)
+    }
+
+    fn start(&self, filter: Document, sort: Option<Document>) -> Result<Source> {
+        let reading = &self.reading;
+        let collection = self
+            .connection
+            .database()
+            .collection::<RawDocumentBuf>(&reading.collection);
+        let mut cursor = match &reading.stages {
+            Some(stages) => {
+                let mut pipeline = Vec::with_capacity(stages.len() + 1);
+                if !filter.is_empty() {
+                    pipeline.push(doc! { "$match": filter });
+                }
+                pipeline.extend(stages.iter().cloned());
+                self.connection
+                    .run(collection.aggregate(pipeline).allow_disk_use(true).batch_size(BATCH).batch())?
+            }
+            None => {
+                let mut find = collection
+                    .find(filter)
+                    .projection(reading.projection())
+                    .batch_size(BATCH);
+                if let Some(sort) = sort {
+                    find = find.sort(sort).allow_disk_use(true);
+                }
+                if reading.skip > 0 {
+                    find = find.skip(reading.skip);
+                }
+                if let Some(limit) = reading.limit {
+                    find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+                }
+                self.connection.run(find.batch())?
+            }
+        };
+        let (sender, replies) = channel(WAITING);
+        let fetching = self.connection.spawn(async move {
+            while let Some(reply) = next_batch(&mut cursor).await {
+                let failed = reply.is_err();
+                if sender.send(reply).await.is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Ok(Source { replies, fetching })
+    }
+
+    /// The next rows; none at the end.
+    pub fn next(&mut self) -> Result<Option<DataFrame>> {
+        self.read().map_err(|error| error.on(&self.reading.object))
+    }
+
+    fn read(&mut self) -> Result<Option<DataFrame>> {
+        if self.done || self.reading.limit == Some(0) {
+            return Ok(None);
+        }
+        loop {
+            let reply = match &mut self.source {
+                Some(source) => self.connection.wait(source.replies.recv())?,
+                None => None,
+            };
+            match reply {
+                Some(Ok(reply)) => {
+                    let array = reply
+                        .doc_slices()
+                        .map_err(|_| Error::corrupt("the server sent a malformed reply"))?;
+                    for document in documents(array.as_bytes()) {
+                        self.decoder.push(document?)?;
+                    }
+                    if self.decoder.len() >= FRAME {
+                        let frame = self.decoder.finish()?;
+                        if let Some(frame) = self.ordered(frame)? {
+                            return Ok(Some(frame));
+                        }
+                    }
+                }
+                Some(Err(error)) => {
+                    self.done = true;
+                    return Err(self.connection.explained(&error));
+                }
+                None => {
+                    self.source = None;
+                    if self.decoder.len() > 0 {
+                        let frame = self.decoder.finish()?;
+                        if let Some(frame) = self.ordered(frame)? {
+                            return Ok(Some(frame));
+                        }
+                        if self.source.is_some() {
+                            continue;
+                        }
+                    }
+                    self.done = true;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Passes the rows on, as long as their ids go up by one where they are read as they
+    /// lie; else the rest is asked for anew, sorted.
+    fn ordered(&mut self, frame: DataFrame) -> Result<Option<DataFrame>> {
+        let frame = match self.next {
+            None => frame,
+            Some(next) => {
+                let ids = frame
+                    .column(ROW_ID)
+                    .and_then(|column| column.i64().cloned())
+                    .map_err(|error| Error::corrupt("rows have no row ids").because(error))?;
+                let first = ids
+                    .iter()
+                    .zip(next..)
+                    .position(|(id, expected)| id != Some(expected));
+                match first {
+                    None => {
+                        self.next = Some(next + frame.height() as i64);
+                        frame
+                    }
+                    Some(good) => {
+                        let from = next + good as i64;
+                        self.next = None;
+                        self.decoder = Decoder::new(&self.reading.decoded())?;
+                        let rest = doc! { ROW_ID: { "$gte": from } };
+                        let filter = match self.reading.filter.is_empty() {
+                            true => rest,
+                            false => doc! { "$and": [self.reading.filter.clone(), rest] },
+                        };
+                        self.source = None;
+                        self.source = Some(self.start(filter, Some(doc! { ROW_ID: 1 }))?);
+                        frame.slice(0, good)
+                    }
+                }
+            }
+        };
+        if frame.height() == 0 {
+            return Ok(None);
+        }
+        self.emitted += frame.height() as u64;
+        self.finished(frame).map(Some)
+    }
+
+    /// The columns that are asked for.
+    fn finished(&self, mut frame: DataFrame) -> Result<DataFrame> {
+        if self.reading.stages.is_none() && !self.reading.row_id {
+            frame
+                .drop_in_place(ROW_ID)
+                .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?;
+        }
+        Ok(frame)
+    }
+
+    /// How many rows there were so far.
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// A frame without rows.
+    pub fn empty(&self) -> Result<DataFrame> {
+        let frame = Decoder::new(&self.reading.decoded())?.finish()?;
+        self.finished(frame)
+    }
+}
+
+impl Drop for RowReader {
+    fn drop(&mut self) {
+        let _context = self.connection.enter();
+        self.source = None;
+    }
+}
