@@ -19,9 +19,11 @@ mod modes;
 mod reading;
 #[path = "conformance/rows.rs"]
 mod rows;
+mod server;
 
 use omega::storage::Storage;
 use omega::storage::embedded::{EmbeddedStorage, Options};
+use omega::storage::mongo::MongoStorage;
 
 macro_rules! suite {
     ($storage:ident: $($module:ident { $($case:ident)+ })+) => {
@@ -94,6 +96,7 @@ macro_rules! conforms {
                 columns_that_are_not_there_are_left_to_the_query
                 nested_fields_are_read_with_their_column
                 a_reader_keeps_the_state_it_has_seen
+                a_reader_does_not_see_what_is_added_later
                 a_reader_follows_a_replacement
                 a_reader_is_told_of_a_drop
                 content_of_another_sort_is_refused
@@ -128,4 +131,15 @@ fn embedded(case: fn(&dyn Storage)) {
     assert_eq!(report.leftovers, 0, "{report:?}");
 }
 
+fn mongo(case: fn(&dyn Storage)) {
+    let options =
+        omega::storage::mongo::Options::new(omega::config::Url::new(server::mongo().database()));
+    let storage = MongoStorage::open(options).unwrap();
+    case(&storage);
+    let report = storage.check(false, &omega::progress::Silent).unwrap();
+    assert!(report.damaged.is_empty(), "{report:?}");
+    assert_eq!(report.leftovers, 0, "{report:?}");
+}
+
 conforms!(embedded);
+conforms!(mongo);

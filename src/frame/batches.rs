@@ -2,6 +2,7 @@
 
 use super::polars_error::explained;
 use super::run::{collect, schema};
+use super::spool::streamable;
 use crate::error::{Context, Error, Result};
 use polars::prelude::{
     DataFrame, Engine, IdxCa, IdxSize, LazyFrame, PlanCallback, PolarsResult, len,
@@ -20,7 +21,7 @@ pub fn batches(mut frame: LazyFrame) -> Result<impl Iterator<Item = Result<DataF
     let (sender, receiver) = sync_channel(1);
     let failed = sender.clone();
     let sink = PlanCallback::new(move |batch| Ok(sender.send(Ok(batch)).is_err()));
-    let plan = frame
+    let plan = streamable(frame)?
         .sink_batches(sink, true, None)
         .map_err(|error| explained(&error))?;
     std::thread::Builder::new()

@@ -17,6 +17,7 @@ mod query_text;
 mod run;
 #[cfg(test)]
 mod run_tests;
+mod spool;
 mod sql;
 mod zone;
 
@@ -26,4 +27,5 @@ pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
 pub use run::{collect, run, schema, selected};
+pub use spool::spool;
 pub use sql::{sql, sql_tables};

@@ -4,6 +4,7 @@ use super::columns::{column, unknown_column};
 use super::dtype::pandas_name;
 use super::polars_error::explained;
 use super::query::{Aggregate, AggregateFunction, Columns, Query, Sort};
+use super::spool::streamable;
 use crate::error::{Error, Result};
 use polars::prelude::*;
 
@@ -39,12 +40,12 @@ pub fn run(mut frame: LazyFrame, query: &Query) -> Result<LazyFrame> {
     Ok(frame)
 }
 
-/// Collects a lazy frame with the streaming engine.
+/// Collects a lazy frame with the streaming engine, where its sources can be streamed.
 ///
 /// # Errors
 /// What Polars says, in one line.
 pub fn collect(frame: LazyFrame) -> Result<DataFrame> {
-    let result = frame
+    let result = streamable(frame)?
         .collect_with_engine(Engine::Streaming)
         .map_err(|error| explained(&error))?;
     // Only plans with several sinks have several results, and these cannot be had here.

@@ -20,6 +20,7 @@ pub mod embedded;
 mod fields;
 mod key;
 mod metadata;
+pub mod mongo;
 mod projection;
 mod refusal;
 mod schema;
@@ -75,7 +76,8 @@ pub trait Storage: Debug + Send + Sync {
     /// Reads rows; the storage runs as much of `query` as it can and returns the rest.
     /// The frame has at least the stored columns that `query` needs. It has the derived
     /// columns `_idx#0_0` and `_om#rowid` only when `query` names them; the rest then names
-    /// the columns of the result. It stays readable whatever is written meanwhile.
+    /// the columns of the result. Whatever is written meanwhile, collecting it gives one
+    /// state of the object, or [`crate::ErrorKind::Conflict`].
     fn scan(&self, metadata: &Metadata, query: &Query) -> Result<Scan>;
 
     /// Reads documents in the order in which they were written.
@@ -190,7 +192,13 @@ pub struct Scan {
     pub frame: LazyFrame,
     /// What of the query is still to be run on `frame`.
     pub rest: Query,
+    /// The rows of `frame` in batches, in order, at least one; for storages whose frames
+    /// Polars can only read as a whole.
+    pub batches: Option<Batches>,
 }
+
+/// Starts to read rows in batches.
+pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<DataFrame>>>>>;
 
 /// An open blob.
 pub trait Blob: Read + Seek + Send {

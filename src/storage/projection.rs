@@ -106,4 +106,3 @@ fn root<'a>(name: &'a str, known: &BTreeSet<&str>) -> &'a str {
     }
     column
 }
-

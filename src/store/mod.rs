@@ -8,7 +8,7 @@ mod object;
 
 pub use json::{bson_to_value, value_to_bson};
 pub use name::{Name, glob, regexp};
-pub use object::{Object, PutMode, PutOptions, Stored};
+pub use object::{Object, PutMode, PutOptions, Stored, Table};
 
 use crate::error::{Context, Error, Result, nearest};
 use crate::frame::{self, Columns, Query};
@@ -189,7 +189,10 @@ impl Store {
     /// reading only the columns and rows that are needed.
     pub fn lazy(&self, name: &str) -> Result<LazyFrame> {
         let object = self.key(&Name::parse(name)?.object).to_string();
-        self.get(name)?.table(&object)
+        match self.get(name)? {
+            Stored::Table(table) => Ok(table.lazy()),
+            other => other.table(&object),
+        }
     }
 
     /// The table called `name` with `query` applied, as a frame in memory.
@@ -198,7 +201,7 @@ impl Store {
         let stored = self.query(name, query)?;
         // Tables are queried by their kind; arrays become tables only here.
         let frame = match stored {
-            Stored::Table(frame) => *frame,
+            Stored::Table(table) => table.rows()?,
             other => frame::run(other.table(&object)?, query)?,
         };
         frame::collect(frame).map_err(|error| error.on(object))
@@ -301,7 +304,11 @@ impl Store {
             }
         } else {
             let scan = self.storage.scan(&source, &Query::default())?;
-            for batch in frame::batches(frame::run(scan.frame, &scan.rest)?)? {
+            let batches: Box<dyn Iterator<Item = Result<DataFrame>>> = match scan.batches {
+                Some(batches) => batches()?,
+                None => Box::new(frame::batches(frame::run(scan.frame, &scan.rest)?)?),
+            };
+            for batch in batches {
                 self.progress.check()?;
                 writer.rows(batch?)?;
             }

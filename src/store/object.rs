@@ -59,10 +59,53 @@ impl FrameReader for Once {
     }
 }
 
+/// A table as it comes out of a store; nothing is read yet.
+pub struct Table {
+    lazy: LazyFrame,
+    streamed: Option<Box<dyn FnOnce() -> Result<LazyFrame>>>,
+}
+
+impl Table {
+    /// A table that Polars can stream.
+    pub fn new(lazy: LazyFrame) -> Self {
+        Table {
+            lazy,
+            streamed: None,
+        }
+    }
+
+    /// A table that Polars reads as a whole, and how else its rows are had.
+    pub fn with_rows(
+        lazy: LazyFrame,
+        streamed: impl FnOnce() -> Result<LazyFrame> + 'static,
+    ) -> Self {
+        Table {
+            lazy,
+            streamed: Some(Box::new(streamed)),
+        }
+    }
+
+    /// A frame to build upon: what is added to it decides what is read.
+    pub fn lazy(self) -> LazyFrame {
+        self.lazy
+    }
+
+    /// The rows as they are asked for, to be streamed.
+    ///
+    /// # Errors
+    /// What the storage says: some read now.
+    pub fn rows(self) -> Result<LazyFrame> {
+        match self.streamed {
+            Some(streamed) => streamed(),
+            None => Ok(self.lazy),
+        }
+    }
+}
+
 /// An object as it comes out of a store.
 pub enum Stored {
     /// A table; nothing is read before it is collected.
-    Table(Box<LazyFrame>),
+    Table(Box<Table>),
     /// Values, in the order in which they were put.
     Values(Vec<Bson>),
     /// An array, as the bytes of a `.npy` file.
@@ -75,7 +118,7 @@ impl Stored {
     /// The table, or an error that names the object.
     pub fn table(self, name: &str) -> Result<LazyFrame> {
         match self {
-            Stored::Table(frame) => Ok(*frame),
+            Stored::Table(table) => table.rows().map_err(|error| error.on(name)),
             Stored::Array(mut blob) => {
                 let mut bytes = Vec::new();
                 crate::error::Context::context(

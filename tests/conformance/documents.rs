@@ -6,7 +6,11 @@ use bson::{Bson, Document, doc};
 use omega::storage::{Metadata, Mode, Storage};
 
 fn numbered(count: i32) -> Vec<Document> {
-    (0..count)
+    numbers(0..count)
+}
+
+fn numbers(range: std::ops::Range<i32>) -> Vec<Document> {
+    range
         .map(|n| doc! { "_id": n, "n": n, "text": "x".repeat(n as usize % 50) })
         .collect()
 }
@@ -18,8 +22,8 @@ pub fn come_back_in_order(storage: &dyn Storage) {
     assert_eq!(storage.stats(&stored).unwrap().count, Some(1000));
     assert!(storage.stats(&stored).unwrap().bytes > 1000);
     put_documents(storage, &key("other"), Mode::Create, &numbered(3)).unwrap();
-    put_documents(storage, &key("a"), Mode::Append, &numbered(10)).unwrap();
-    let both: Vec<Document> = all.into_iter().chain(numbered(10)).collect();
+    put_documents(storage, &key("a"), Mode::Append, &numbers(1000..1010)).unwrap();
+    let both: Vec<Document> = all.into_iter().chain(numbers(1000..1010)).collect();
     assert_eq!(documents(storage, &key("a")), both);
     assert_eq!(
         storage.stats(&found(storage, &key("a"))).unwrap().count,
@@ -106,7 +110,7 @@ pub fn survive_being_replaced_while_read(storage: &dyn Storage) {
     let metadata = found(storage, &key("a"));
     let mut reader = storage.documents(&metadata).unwrap();
     assert_eq!(reader.next().unwrap().unwrap().get_i32("n").ok(), Some(0));
-    put_documents(storage, &key("a"), Mode::Append, &numbered(10)).unwrap();
+    put_documents(storage, &key("a"), Mode::Append, &numbers(2000..2010)).unwrap();
     put_documents(storage, &key("a"), Mode::Replace, &[doc! { "new": 1 }]).unwrap();
     assert_eq!(reader.count(), 1999);
     storage.delete(&key("a")).unwrap();

@@ -78,7 +78,9 @@ pub fn query(storage: &dyn Storage, key: &Key, query: &Query) -> DataFrame {
 
 /// Runs what a storage has left to do of such a query.
 pub fn finish(scan: Scan) -> DataFrame {
-    let Scan { mut frame, rest } = scan;
+    let Scan {
+        mut frame, rest, ..
+    } = scan;
     if rest.skip > 0 || rest.limit.is_some() {
         frame = frame.slice(
             rest.skip as i64,
@@ -89,7 +91,7 @@ pub fn finish(scan: Scan) -> DataFrame {
         let columns: Vec<Expr> = names.iter().map(|name| col(name.as_str())).collect();
         frame = frame.select(columns);
     }
-    frame.collect().unwrap()
+    omega::frame::collect(frame).unwrap()
 }
 
 pub fn documents(storage: &dyn Storage, key: &Key) -> Vec<Document> {

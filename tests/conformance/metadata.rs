@@ -60,14 +60,18 @@ pub fn keeps_unknown_fields_through_every_change(storage: &dyn Storage) {
 pub fn is_filled_by_the_storage(storage: &dyn Storage) {
     let before = local_now();
     let rows = put_rows(storage, &key("rows"), Mode::Create, &numbers(0, 1)).unwrap();
-    assert_eq!(rows.collection, Some(key("rows").collection()));
+    assert!(
+        rows.collection
+            .as_ref()
+            .is_some_and(|name| name.len() == 40)
+    );
     assert_eq!((rows.gridfile, rows.objid), (None, None));
     assert!(rows.created >= before && rows.modified >= rows.created);
     let blob = put_blob(storage, &key("blob"), b"x").unwrap();
     assert!(blob.gridfile.is_some() && blob.collection.is_none());
     let again = put_blob(storage, &key("blob"), b"y").unwrap();
     assert_ne!(blob.gridfile, again.gridfile);
-    assert_ne!(blob.id, again.id);
+    assert!(again.created >= blob.created);
 
     let appended = put_rows(storage, &key("rows"), Mode::Append, &numbers(0, 1)).unwrap();
     assert_eq!((appended.id, appended.created), (rows.id, rows.created));
@@ -79,10 +83,8 @@ pub fn is_filled_by_the_storage(storage: &dyn Storage) {
     writer.rows(numbers(0, 1)).unwrap();
     let copy = writer.commit(rows.clone()).unwrap();
     assert_ne!(copy.id, rows.id);
-    assert_eq!(
-        (copy.name(), &copy.collection),
-        ("copy", &Some(key("copy").collection()))
-    );
+    assert_eq!(copy.name(), "copy");
+    assert!(copy.collection.is_some() && copy.collection != rows.collection);
 }
 
 pub fn updates_single_fields(storage: &dyn Storage) {

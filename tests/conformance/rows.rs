@@ -5,7 +5,8 @@ use omega::ErrorKind;
 use omega::storage::{Metadata, Mode, Storage};
 use polars::prelude::*;
 
-/// A column of each type that this build of Polars knows, with nulls and extremes.
+/// A column of each type that this build of Polars knows, with nulls and extremes; times
+/// to the millisecond, which is what every storage keeps.
 fn all_types() -> DataFrame {
     let time_zone = |zone: &str| TimeZone::opt_try_new(Some(zone)).unwrap();
     let long = |name: &str| {
@@ -15,6 +16,13 @@ fn all_types() -> DataFrame {
         )
     };
     let cast = |name: &str, dtype: &DataType| long(name).cast(dtype).unwrap();
+    let times = |name: &str, dtype: &DataType| {
+        let millis = [Some(-9_000_000_000_000i64), None, Some(1_700_000_000_123)];
+        Series::new(name.into(), millis)
+            .cast(&DataType::Datetime(TimeUnit::Milliseconds, None))
+            .and_then(|times| times.cast(dtype))
+            .unwrap()
+    };
     let text = Series::new("text".into(), [Some(""), None, Some("ünï 🦀\n\"'\0")]);
     let words = Series::new("words".into(), [Some("b"), None, Some("a")]);
     let categories = FrozenCategories::new(["a", "b", "c"]).unwrap();
@@ -83,9 +91,9 @@ fn all_types() -> DataFrame {
         ("us", TimeUnit::Microseconds),
         ("ns", TimeUnit::Nanoseconds),
     ] {
-        columns.push(cast(&format!("datetime {name}"), &DataType::Datetime(unit, None)).into());
+        columns.push(times(&format!("datetime {name}"), &DataType::Datetime(unit, None)).into());
         columns.push(
-            cast(
+            times(
                 &format!("zone {name}"),
                 &DataType::Datetime(unit, time_zone("Europe/Zurich")),
             )
@@ -111,14 +119,19 @@ pub fn all_types_come_back(storage: &dyn Storage) {
         );
         assert!(before.equals_missing(after), "{before:?} {after:?}");
     }
-    let streamed = storage
+    let scan = storage
         .scan(&found(storage, &key("a")), &omega::frame::Query::default())
-        .unwrap()
-        .frame
-        .collect_with_engine(Engine::Streaming)
-        .unwrap()
-        .unwrap_single();
+        .unwrap();
+    let streamed = omega::frame::collect(scan.frame).unwrap();
     assert!(streamed.equals_missing(&back));
+    if let Some(batches) = scan.batches {
+        let spooled = omega::frame::spool(batches().unwrap()).unwrap();
+        assert!(
+            omega::frame::collect(spooled)
+                .unwrap()
+                .equals_missing(&back)
+        );
+    }
     put_rows(storage, &key("a"), Mode::Append, &frame).unwrap();
     assert!(rows(storage, &key("a")).equals_missing(&frame.vstack(&frame).unwrap()));
 }

@@ -65,7 +65,9 @@ impl Get {
         }
         let out = Target::open(session, path.as_deref(), self.binary(&stored, format))?;
         match stored {
-            Stored::Table(frame) => self.table(session, *frame, format, path.as_deref(), out),
+            Stored::Table(table) => {
+                self.table(session, table.rows()?, format, path.as_deref(), out)
+            }
             Stored::Array(mut blob) if matches!(format, None | Some(Format::Npy)) => {
                 out.copy(&mut blob)
             }

@@ -2,6 +2,24 @@
 //! and raw documents become columns, without a `Document` per row. Knows nothing of
 //! objects, metadata or connections.
 
+mod builder;
+mod decode;
+mod encode;
+mod ids;
+mod infer;
+mod nested;
+mod plain;
+mod type_name;
+mod walker;
+
+pub use decode::Decoder;
+pub use encode::{Encoded, Encoder};
+pub use ids::ObjectIds;
+pub use infer::{infer, widen};
+pub use plain::bson_to_value;
+pub use type_name::{parse_stored, stored_name};
+pub use walker::documents;
+
 use polars::prelude::DataType;
 
 /// One column of a table and where documents hold it.

@@ -8,6 +8,7 @@ use super::write_options::{Quoting, WriteOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::batches::batches;
 use crate::frame::polars_error::explained;
+use crate::frame::spool::streamable;
 use crate::frame::{collect, json, npy, schema};
 use crate::progress::{Progress, Unit};
 use polars::io::utils::file::Writable;
@@ -203,7 +204,7 @@ fn sink(
     };
     let out: Writable = Writable::Dyn(Box::new(out));
     let target = SinkTarget::Dyn(SpecialEq::new(Arc::new(Mutex::new(Some(out)))));
-    let plan = frame
+    let plan = streamable(frame)?
         .map(count, AllowedOptimizations::STREAMING, None, Some("count"))
         .sink(
             SinkDestination::File { target },

@@ -1,11 +1,11 @@
 //! Reads a blob: any position, no byte before its block is proved.
 
-use super::contents::{StoredFile};
-use crate::storage::refusal::ContentKind;
+use super::contents::StoredFile;
 use super::database::Database;
 use super::layout::Layout;
 use super::reading::{OpenFile, corrupt, open};
 use crate::error::{Error, Result};
+use crate::storage::refusal::ContentKind;
 use crate::storage::{Blob, Metadata};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -2,7 +2,6 @@
 
 use super::blob::StoredBlob;
 use super::contents::{self, StoredFile};
-use crate::storage::refusal::ContentKind;
 use super::database::Sql;
 use super::digest::Digests;
 use super::documents::Documents;
@@ -11,6 +10,7 @@ use super::scan::Footer;
 use super::{EmbeddedStorage, objects, sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Meter, Progress, Unit};
+use crate::storage::refusal::ContentKind;
 use crate::storage::{CheckReport, Key, Metadata};
 use rusqlite::Connection;
 use std::time::Duration;

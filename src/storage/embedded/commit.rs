@@ -2,7 +2,6 @@
 //! and content together, and the tidying up after it.
 
 use super::contents::{self};
-use crate::storage::refusal::ContentKind;
 use super::digest::Digests;
 use super::documents::DocumentsWriter;
 use super::objects;
@@ -11,6 +10,7 @@ use super::staging::StagedFile;
 use super::{EmbeddedStorage, compact, scan, sweep};
 use crate::error::Result;
 use crate::storage::fields::continued;
+use crate::storage::refusal::ContentKind;
 use crate::storage::refusal::{exists, extends, made_with_other_columns, replaced};
 use crate::storage::{Key, Metadata, Mode};
 use bson::oid::ObjectId;

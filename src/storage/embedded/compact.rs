@@ -3,12 +3,12 @@
 
 use super::EmbeddedStorage;
 use super::contents::{self, StoredFile};
-use crate::storage::refusal::ContentKind;
 use super::database::Sql;
 use super::reading::open;
 use super::rows::RowsWriter;
 use crate::error::{Context, Result};
 use crate::storage::Metadata;
+use crate::storage::refusal::ContentKind;
 use polars::prelude::{ParquetReader, SerReader};
 use rusqlite::Connection;
 use std::ops::Range;

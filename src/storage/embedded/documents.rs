@@ -1,8 +1,7 @@
 //! Documents: written to memory or, when they are many, to a spool file until the
 //! commit; read from one state of the database, each proved against its checksum.
 
-use super::contents::{grow};
-use crate::storage::refusal::ContentKind;
+use super::contents::grow;
 use super::crash;
 use super::database::{Database, Sql};
 use super::layout::Layout;
@@ -12,6 +11,7 @@ use super::staging::StagedFile;
 use crate::error::{Context, Error, Result};
 use crate::progress::Progress;
 use crate::storage::Metadata;
+use crate::storage::refusal::ContentKind;
 use bson::oid::ObjectId;
 use bson::{Bson, Document};
 use rusqlite::{Connection, params};

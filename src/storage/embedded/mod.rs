@@ -25,6 +25,7 @@ mod staging;
 mod sweep;
 mod writer;
 
+use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
     Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer,
     local_now,
@@ -33,7 +34,6 @@ use crate::error::{Error, Result};
 use crate::frame::Query;
 use crate::progress::{Progress, Silent};
 use bson::Document;
-use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use database::Database;
 use layout::Layout;
 use std::fmt;

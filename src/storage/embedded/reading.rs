@@ -2,12 +2,12 @@
 //! something else in the place of what the metadata speaks of, the reader follows.
 
 use super::contents::{Content, StoredFile, files, load};
-use crate::storage::refusal::{ContentKind, dropped, follows, holds};
 use super::database::Database;
 use super::layout::{Layout, disk_error};
 use super::objects;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Metadata;
+use crate::storage::refusal::{ContentKind, dropped, follows, holds};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;

@@ -2,8 +2,7 @@
 //! going to touch, and hands out a lazy frame over exactly these. The frame owns the open
 //! files and stays readable when the object is replaced or dropped.
 
-use super::contents::{StoredFile};
-use crate::storage::refusal::ContentKind;
+use super::contents::StoredFile;
 use super::database::Database;
 use super::digest::read_exact_at;
 use super::layout::{Layout, disk_error};
@@ -11,6 +10,7 @@ use super::reading::{OpenFile, open};
 use crate::error::{Context, Error, Result};
 use crate::frame::Query;
 use crate::storage::projection::{INDEX, Projection, ROW_ID};
+use crate::storage::refusal::ContentKind;
 use crate::storage::{Metadata, Scan};
 use polars::prelude::{
     DataType, FileMetadata, HiveOptions, IdxSize, LazyFrame, ParquetReader, ScanArgsParquet,
@@ -95,7 +95,11 @@ pub(super) fn scan(
             .collect();
         frame = frame.select(columns);
     }
-    Ok(Scan { frame, rest })
+    Ok(Scan {
+        frame,
+        rest,
+        batches: None,
+    })
 }
 
 /// The schema of the rows of an object.

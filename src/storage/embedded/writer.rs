@@ -2,13 +2,13 @@
 
 use super::blob;
 use super::commit::{Payload, commit};
-use super::contents::{load};
-use crate::storage::refusal::ContentKind;
+use super::contents::load;
 use super::documents::DocumentsWriter;
 use super::rows::RowsWriter;
 use super::staging::StagedFile;
 use super::{EmbeddedStorage, scan};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::refusal::ContentKind;
 use crate::storage::refusal::{extends, mixed, replaced};
 use crate::storage::schema::align;
 use crate::storage::{Key, Metadata, Mode, Writer};

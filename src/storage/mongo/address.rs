@@ -27,9 +27,11 @@ impl Address {
     /// [`crate::ErrorKind::Usage`], with the URL masked.
     pub fn parse(url: &Url) -> Result<Self> {
         let invalid = |why: &str| {
-            Error::usage(format!("`{url}` is not the URL of a MongoDB database: {why}"))
-                .on("OMEGA_MONGO_URL")
-                .hint("write it as mongodb://user:password@host:27017/database")
+            Error::usage(format!(
+                "`{url}` is not the URL of a MongoDB database: {why}"
+            ))
+            .on("OMEGA_MONGO_URL")
+            .hint("write it as mongodb://user:password@host:27017/database")
         };
         let text = url.reveal();
         let (scheme, rest) = text

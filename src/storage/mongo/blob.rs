@@ -78,7 +78,11 @@ impl StoredBlob {
 
     /// Brings a chunk into memory.
     fn load(&mut self, wanted: u64) -> Result<()> {
-        if self.chunk.as_ref().is_some_and(|(number, _)| *number == wanted) {
+        if self
+            .chunk
+            .as_ref()
+            .is_some_and(|(number, _)| *number == wanted)
+        {
             return Ok(());
         }
         let mut cursor = match self.cursor.take() {
@@ -166,7 +170,9 @@ impl Read for StoredBlob {
         self.load(number).map_err(io::Error::other)?;
         let offset = usize::try_from(self.position % self.chunk_size).unwrap_or(usize::MAX);
         let chunk = self.chunk.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let available = chunk.and_then(|bytes| bytes.get(offset..)).unwrap_or_default();
+        let available = chunk
+            .and_then(|bytes| bytes.get(offset..))
+            .unwrap_or_default();
         let count = available.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), available.get(..count)) {
             to.copy_from_slice(from);

@@ -141,8 +141,18 @@ impl MongoStorage {
         let (old, new) = (before.document(), after.document());
         let mut state = doc! { "_id": before.metadata.id };
         for field in [
-            "name", "bucket", "prefix", "kind", "collection", "gridfile", "objid", "uri",
-            "modified", "attributes", "kind_meta", OWN,
+            "name",
+            "bucket",
+            "prefix",
+            "kind",
+            "collection",
+            "gridfile",
+            "objid",
+            "uri",
+            "modified",
+            "attributes",
+            "kind_meta",
+            OWN,
         ] {
             // Empty documents may be missing, as omega|ml leaves them.
             match old.get(field) {
@@ -182,7 +192,9 @@ impl MongoStorage {
         let connection = self.connection()?;
         match connection.attempt(collection.update_one(state, update).into_future())? {
             Ok(done) => Ok(done.matched_count == 1),
-            Err(error) if is_duplicate(&error) => Err(super::commit::exists(&after.metadata.key)),
+            Err(error) if is_duplicate(&error) => {
+                Err(crate::storage::refusal::exists(&after.metadata.key))
+            }
             Err(error) => Err(connection.explained(&error)),
         }
     }
@@ -231,9 +243,12 @@ impl MongoStorage {
     /// Whether any object still refers to this collection or file.
     pub(super) fn is_referred_to(&self, filter: Document) -> Result<bool> {
         let collection = self.metadata()?;
-        let found = self
-            .connection()?
-            .run(collection.find_one(filter).projection(doc! { "_id": 1 }).into_future())?;
+        let found = self.connection()?.run(
+            collection
+                .find_one(filter)
+                .projection(doc! { "_id": 1 })
+                .into_future(),
+        )?;
         Ok(found.is_some())
     }
 }

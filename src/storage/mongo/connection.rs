@@ -73,8 +73,7 @@ impl Connection {
 
     /// Runs `work` to its end, unless the user interrupts it.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, DriverError>>) -> Result<T> {
-        self.wait(work)?
-            .map_err(|error| failure(&error, &self.url))
+        self.wait(work)?.map_err(|error| failure(&error, &self.url))
     }
 
     /// As [`Connection::run`], for a caller that tells the driver's errors apart.
@@ -121,11 +120,6 @@ impl Connection {
     pub fn command(&self, command: Document) -> Result<Document> {
         self.run(self.database.run_command(command).into_future())
     }
-
-    /// How the server and the database are called, without secrets.
-    pub fn shown(&self) -> String {
-        self.url.to_string()
-    }
 }
 
 /// The driver must not be dropped by a thread that waits for it.
@@ -145,7 +139,9 @@ pub(super) async fn insert(
     if let Ok(errors) = reply.get_array("writeErrors")
         && let Some(first) = errors.first().and_then(|error| error.as_document())
     {
-        let text = first.get_str("errmsg").unwrap_or("the server gave no reason");
+        let text = first
+            .get_str("errmsg")
+            .unwrap_or("the server gave no reason");
         let code = first.get_i32("code").unwrap_or(0);
         let kind = match code {
             code::DUPLICATE_KEY => ErrorKind::Conflict,
@@ -228,8 +224,7 @@ pub(super) fn failure(error: &DriverError, url: &Url) -> Error {
             code::UNAUTHORIZED | code::AUTHENTICATION_FAILED => unauthorized(&command.message),
             code::MAX_TIME_EXPIRED => Error::new(ErrorKind::TimedOut, command.message.clone()),
             code::CURSOR_NOT_FOUND | code::QUERY_PLAN_KILLED | code::CURSOR_KILLED => {
-                Error::conflict("it was replaced or dropped while it was read")
-                    .hint("run it again")
+                Error::conflict("it was replaced or dropped while it was read").hint("run it again")
             }
             _ => Error::failed(format!("MongoDB refused: {}", command.message)),
         },
@@ -241,9 +236,7 @@ pub(super) fn failure(error: &DriverError, url: &Url) -> Error {
             Error::new(kind, format!("MongoDB refused: {}", write.message))
         }
         DriverKind::Custom(_) => match error.get_custom::<Refused>() {
-            Some(refused) => {
-                Error::new(refused.kind, format!("MongoDB refused: {}", refused.text))
-            }
+            Some(refused) => Error::new(refused.kind, format!("MongoDB refused: {}", refused.text)),
             None => Error::failed("MongoDB failed").because(error.clone()),
         },
         other => Error::failed(format!("MongoDB failed: {}", mask_text(&other.to_string()))),

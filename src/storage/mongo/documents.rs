@@ -106,7 +106,9 @@ impl DocumentBatch {
         let mut start = 0;
         while start < self.encoded.ends.len() {
             // A batch may end with a document that makes it too long for one command.
-            let from = start.checked_sub(1).and_then(|last| self.encoded.ends.get(last));
+            let from = start
+                .checked_sub(1)
+                .and_then(|last| self.encoded.ends.get(last));
             let from = from.copied().unwrap_or(0);
             let mut end = start + 1;
             while let Some(stop) = self.encoded.ends.get(end)
@@ -117,7 +119,12 @@ impl DocumentBatch {
             let ends = self.encoded.ends.get(start..end).unwrap_or_default();
             let to = ends.last().copied().unwrap_or(from);
             let part = Encoded {
-                bytes: self.encoded.bytes.get(from..to).unwrap_or_default().to_vec(),
+                bytes: self
+                    .encoded
+                    .bytes
+                    .get(from..to)
+                    .unwrap_or_default()
+                    .to_vec(),
                 ends: ends.iter().map(|end| end - from).collect(),
             };
             let command = insert_command(collection, &part)?;
@@ -151,7 +158,9 @@ impl Documents {
         filter: Document,
         object: &str,
     ) -> Result<Self> {
-        let found = connection.database().collection::<RawDocumentBuf>(collection);
+        let found = connection
+            .database()
+            .collection::<RawDocumentBuf>(collection);
         let cursor = connection.run(found.find(filter).batch_size(MOST as u32).batch())?;
         let mut documents = Documents {
             connection,

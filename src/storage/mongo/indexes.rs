@@ -3,7 +3,7 @@
 use super::MongoStorage;
 use super::catalog;
 use super::connection::Connection;
-use crate::error::{Result, ErrorKind};
+use crate::error::{ErrorKind, Result};
 use crate::storage::projection::ROW_ID;
 use bson::{Bson, Document, doc};
 use md5::{Digest, Md5};
@@ -106,21 +106,28 @@ impl MongoStorage {
     /// Makes the indexes of the metadata, once a process. That one may not, with read
     /// access only, is no error: the writing itself will say so.
     pub(super) fn prepare(&self) -> Result<()> {
-        if self.prepared.get().is_some() {
+        if self.shared.prepared.get().is_some() {
             return Ok(());
         }
         let connection = self.connection()?;
         let collection = connection.documents(catalog::COLLECTION);
         let keys = [
-            (doc! { "bucket": 1, "prefix": 1, "name": 1 }, "bucket_1_prefix_1_name_1", None),
+            (
+                doc! { "bucket": 1, "prefix": 1, "name": 1 },
+                "bucket_1_prefix_1_name_1",
+                None,
+            ),
             (doc! { "created": 1 }, "created_1", None),
-            (doc! { "name": 1, "bucket": 1, "prefix": 1 }, "name_1_bucket_1_prefix_1", Some(true)),
+            (
+                doc! { "name": 1, "bucket": 1, "prefix": 1 },
+                "name_1_bucket_1_prefix_1",
+                Some(true),
+            ),
         ];
         let models = keys.map(|(keys, name, unique)| {
             let options = IndexOptions::builder()
                 .name(name.to_owned())
                 .unique(unique)
-                .background(Some(false))
                 .build();
             IndexModel::builder().keys(keys).options(options).build()
         });
@@ -131,13 +138,13 @@ impl MongoStorage {
             }
             Err(error) => return Err(error),
         }
-        let _ = self.prepared.set(());
+        let _ = self.shared.prepared.set(());
         Ok(())
     }
 
     /// Makes the indexes of a bucket's files, once a process.
     pub(super) fn prepare_files(&self, bucket: &str) -> Result<()> {
-        let mut prepared = match self.prepared_files.lock() {
+        let mut prepared = match self.shared.prepared_files.lock() {
             Ok(prepared) => prepared,
             Err(poisoned) => poisoned.into_inner(),
         };
@@ -171,10 +178,16 @@ mod tests {
         let cases: [(&[(&str, i32)], &str); 6] = [
             (&[("_idx#0_0", 1)], "5155a460f6ca49eaed9906b3286178d6"),
             (&[("_om#rowid", 1)], "bd94345c7472b421e6ef8953eba37ee9"),
-            (&[("_idx#0_k", 1), ("_idx#1_n", 1)], "2b7f323686e8eb327bcdc10b00216bb7"),
+            (
+                &[("_idx#0_k", 1), ("_idx#1_n", 1)],
+                "2b7f323686e8eb327bcdc10b00216bb7",
+            ),
             (&[("x", 1), ("y", -1)], "93d7443075fc61b8c614977fbae21e38"),
             (&[("data.a", 1)], "e6dd182db35c66d3830fe0fb21d64765"),
-            (&[("files_id", 1), ("n", 1)], "118cc4443d82b06141ca0856e71fde62"),
+            (
+                &[("files_id", 1), ("n", 1)],
+                "118cc4443d82b06141ca0856e71fde62",
+            ),
         ];
         for (fields, expected) in cases {
             let fields = fields

@@ -88,7 +88,11 @@ fn noted(entry: &Entry) -> Option<Vec<Field>> {
     columns
         .iter()
         .map(|column| match column.as_array()?.as_slice() {
-            [Bson::String(column), Bson::String(name), Bson::String(dtype)] => Some(Field {
+            [
+                Bson::String(column),
+                Bson::String(name),
+                Bson::String(dtype),
+            ] => Some(Field {
                 column: column.clone(),
                 name: name.clone(),
                 dtype: parse_stored(dtype)?,
@@ -226,7 +230,10 @@ mod tests {
         let mut metadata = Metadata::new(Key::new("omegaml", "data/", "x"), "pandas.dfrows");
         let mut own = Document::new();
         note(&mut own, &fields, &metadata.kind_meta);
-        let entry = Entry { metadata: metadata.clone(), own: own.clone() };
+        let entry = Entry {
+            metadata: metadata.clone(),
+            own: own.clone(),
+        };
         assert!(holds_rows(&entry));
         assert_eq!(noted(&entry).unwrap(), fields);
         metadata.kind_meta.insert("dtypes", doc! { "a": "object" });
@@ -248,6 +255,9 @@ mod tests {
             && !name.starts_with('$')
             && !name.contains('.')
             && *name != "_id"));
-        assert_eq!((fields[0].name.as_str(), fields[6].name.as_str()), ("a", "b c"));
+        assert_eq!(
+            (fields[0].name.as_str(), fields[6].name.as_str()),
+            ("a", "b c")
+        );
     }
 }

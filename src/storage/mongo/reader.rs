@@ -12,7 +12,7 @@ use bson::{Document, RawDocumentBuf, doc};
 use futures_core::Stream;
 use mongodb::error::Error as DriverError;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
-use polars::prelude::{ChunkCompareIneq, DataFrame, DataType};
+use polars::prelude::{DataFrame, DataType};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -52,6 +52,8 @@ pub(super) struct Reading {
     pub stages: Option<Vec<Document>>,
     /// Whether all rows are read from the first to the last, so that their order shows.
     pub natural: bool,
+    /// The row id at which such a reading ends, whatever was added meanwhile.
+    pub end: Option<i64>,
 }
 
 impl Reading {
@@ -140,8 +142,13 @@ impl RowReader {
                     pipeline.push(doc! { "$match": filter });
                 }
                 pipeline.extend(stages.iter().cloned());
-                self.connection
-                    .run(collection.aggregate(pipeline).allow_disk_use(true).batch_size(BATCH).batch())?
+                self.connection.run(
+                    collection
+                        .aggregate(pipeline)
+                        .allow_disk_use(true)
+                        .batch_size(BATCH)
+                        .batch(),
+                )?
             }
             None => {
                 let mut find = collection
@@ -207,7 +214,7 @@ impl RowReader {
                 }
                 None => {
                     self.source = None;
-                    if self.decoder.len() > 0 {
+                    if !self.decoder.is_empty() {
                         let frame = self.decoder.finish()?;
                         if let Some(frame) = self.ordered(frame)? {
                             return Ok(Some(frame));
@@ -229,6 +236,15 @@ impl RowReader {
         let frame = match self.next {
             None => frame,
             Some(next) => {
+                let left = self.reading.end.map_or(i64::MAX, |end| end - next);
+                let left = usize::try_from(left).unwrap_or(0);
+                let frame = match frame.height() > left {
+                    true => {
+                        self.source = None;
+                        frame.slice(0, left)
+                    }
+                    false => frame,
+                };
                 let ids = frame
                     .column(ROW_ID)
                     .and_then(|column| column.i64().cloned())
@@ -246,7 +262,9 @@ impl RowReader {
                         let from = next + good as i64;
                         self.next = None;
                         self.decoder = Decoder::new(&self.reading.decoded())?;
-                        let rest = doc! { ROW_ID: { "$gte": from } };
+                        let mut range = doc! { "$gte": from };
+                        range.extend(self.reading.end.map(|end| ("$lt".to_owned(), end.into())));
+                        let rest = doc! { ROW_ID: range };
                         let filter = match self.reading.filter.is_empty() {
                             true => rest,
                             false => doc! { "$and": [self.reading.filter.clone(), rest] },
@@ -273,11 +291,6 @@ impl RowReader {
                 .map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?;
         }
         Ok(frame)
-    }
-
-    /// How many rows there were so far.
-    pub fn emitted(&self) -> u64 {
-        self.emitted
     }
 
     /// A frame without rows.

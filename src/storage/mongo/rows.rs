@@ -61,12 +61,16 @@ impl RowSink {
             let rows = (BATCH / self.per_document.max(1)).clamp(1, MOST);
             let mut end = frame.height().min(start + rows);
             let mut ids = self.ids.clone();
-            let mut encoded = self.encoder.encode(frame, start..end, self.next, &mut ids)?;
+            let mut encoded = self
+                .encoder
+                .encode(frame, start..end, self.next, &mut ids)?;
             // Rows that are much longer than those before.
             while encoded.bytes.len() > 2 * BATCH && end - start > 1 {
                 end = start + (end - start) / 2;
                 ids = self.ids.clone();
-                encoded = self.encoder.encode(frame, start..end, self.next, &mut ids)?;
+                encoded = self
+                    .encoder
+                    .encode(frame, start..end, self.next, &mut ids)?;
             }
             let count = end - start;
             self.per_document = encoded.bytes.len().div_ceil(count.max(1));

@@ -7,6 +7,7 @@ use super::connection::{Connection, is_duplicate};
 use crate::error::{Error, ErrorKind, Result};
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
+use std::collections::BTreeSet;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,7 +61,10 @@ impl Content {
             return Some(Content::Collection(name.to_owned()));
         }
         let bucket = document.get_str("files").ok()?;
-        Some(Content::File(bucket.to_owned(), document.get_object_id("file").ok()?))
+        Some(Content::File(
+            bucket.to_owned(),
+            document.get_object_id("file").ok()?,
+        ))
     }
 }
 
@@ -95,14 +99,19 @@ impl Unfinished {
                 Err(error) => return Err(connection.explained(&error)),
             }
             if started.elapsed() > storage.options.lock_timeout {
-                return Err(Error::new(ErrorKind::TimedOut, "another process is adding to it")
-                    .hint("wait for it, or run: om store check --repair"));
+                return Err(
+                    Error::new(ErrorKind::TimedOut, "another process is adding to it")
+                        .hint("wait for it, or run: om store check --repair"),
+                );
             }
             if !waiting {
                 waiting = true;
                 storage.clean_up(|found| found.get("_id") == Some(&id))?;
             } else if started.elapsed() > Duration::from_secs(1) {
-                storage.options.progress.note("waiting for another process to finish writing");
+                storage
+                    .options
+                    .progress
+                    .note("waiting for another process to finish writing");
                 storage.clean_up(|found| found.get("_id") == Some(&id))?;
                 connection.wait(tokio::time::sleep(Duration::from_secs(1)))?;
                 continue;
@@ -130,22 +139,41 @@ impl Unfinished {
     pub fn announce(&self, ids: Vec<Bson>) -> Result<()> {
         let register = self.connection.documents(COLLECTION);
         let update = doc! { "$push": { "ids": { "$each": ids } } };
-        let done = self
-            .connection
-            .run(register.update_one(doc! { "token": self.token }, update).into_future())?;
+        let done = self.connection.run(
+            register
+                .update_one(doc! { "token": self.token }, update)
+                .into_future(),
+        )?;
         match done.matched_count {
             1 => Ok(()),
-            _ => Err(Error::conflict("this write has taken too long and was given up by others")
-                .hint("run it again")),
+            _ => Err(
+                Error::conflict("this write has taken too long and was given up by others")
+                    .hint("run it again"),
+            ),
         }
+    }
+
+    /// Names what is going to be removed once the write is committed.
+    pub fn replaces(&self, old: &Content) -> Result<()> {
+        let register = self.connection.documents(COLLECTION);
+        let update = doc! { "$set": { "old": old.document() } };
+        self.connection.run(
+            register
+                .update_one(doc! { "token": self.token }, update)
+                .into_future(),
+        )?;
+        Ok(())
     }
 
     /// Ends the write: what it has put is an object's, or has been removed.
     pub fn finish(self) -> Result<()> {
         self.renewal.abort();
         let register = self.connection.documents(COLLECTION);
-        self.connection
-            .run(register.delete_one(doc! { "_id": self.id.clone(), "token": self.token }).into_future())?;
+        self.connection.run(
+            register
+                .delete_one(doc! { "_id": self.id.clone(), "token": self.token })
+                .into_future(),
+        )?;
         Ok(())
     }
 }
@@ -206,7 +234,9 @@ fn is_dead(document: &Document, now: DateTime) -> bool {
         return !std::path::Path::new(&format!("/proc/{pid}")).exists();
     }
     let renewed = document.get_datetime("renewed").copied().unwrap_or(now);
-    let silent = now.timestamp_millis().saturating_sub(renewed.timestamp_millis());
+    let silent = now
+        .timestamp_millis()
+        .saturating_sub(renewed.timestamp_millis());
     u128::try_from(silent).is_ok_and(|silent| silent > LIFETIME.as_millis())
 }
 
@@ -269,19 +299,18 @@ impl MongoStorage {
         let this = doc! { "_id": write.get("_id").cloned(), "token": write.get("token").cloned() };
         match Content::read(write) {
             None => {}
-            Some(Content::Collection(name)) => {
-                if !self.is_referred_to(doc! { "collection": &name })? {
-                    self.drop_collection(&name)?;
-                }
-            }
-            Some(Content::File(bucket, id)) => {
-                if !self.is_referred_to(doc! { "gridfile": id })? {
-                    self.delete_file(&bucket, id)?;
+            // Committed content is referred to and stays; then it was the removal of the
+            // old one that was cut short.
+            Some(content @ (Content::Collection(_) | Content::File(..))) => {
+                self.remove_content(&content)?;
+                if let Some(old) = write.get_document("old").ok().and_then(Content::read) {
+                    self.remove_content(&old)?;
                 }
             }
             Some(Content::Append(name)) => {
                 let token = write.get("token").cloned();
-                let taken = self.is_referred_to(doc! { "collection": &name, "om.appended": token })?;
+                let taken =
+                    self.is_referred_to(doc! { "collection": &name, "om.appended": token })?;
                 if !taken {
                     // A writer that only seemed dead must not add any more.
                     let marked = connection.run(
@@ -310,7 +339,26 @@ impl MongoStorage {
         for filter in exclusions(write) {
             connection.run(documents.delete_many(filter).into_future())?;
         }
-        Ok(())
+        // Documents that came after the object was dropped have made its collection anew.
+        self.remove_content(&Content::Collection(collection.to_owned()))
+    }
+
+    /// The collections that unfinished writes are about.
+    pub(super) fn unfinished_names(&self) -> Result<BTreeSet<String>> {
+        let writes = self.register(doc! {})?;
+        Ok(writes
+            .iter()
+            .flat_map(|write| {
+                [
+                    Content::read(write),
+                    write.get_document("old").ok().and_then(Content::read),
+                ]
+            })
+            .filter_map(|content| match content {
+                Some(Content::Collection(name) | Content::Append(name)) => Some(name),
+                _ => None,
+            })
+            .collect())
     }
 
     /// The register's document of an append.

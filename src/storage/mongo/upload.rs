@@ -48,11 +48,6 @@ impl Upload {
         })
     }
 
-    /// The file's id.
-    pub fn id(&self) -> ObjectId {
-        self.id
-    }
-
     /// Adds bytes.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.length += bytes.len() as u64;
@@ -97,7 +92,11 @@ impl Upload {
         let pending = std::mem::replace(&mut self.pending, empty());
         let command = insert_command(&format!("{}.chunks", self.bucket), &pending)?;
         self.settle()?;
-        let work = insert(self.connection.database().clone(), command, pending.ends.len());
+        let work = insert(
+            self.connection.database().clone(),
+            command,
+            pending.ends.len(),
+        );
         self.on_the_way = Some(self.connection.spawn(work));
         Ok(())
     }
@@ -133,8 +132,8 @@ impl Upload {
             ))
             .hint("put it again"));
         }
-        let length = i64::try_from(self.length)
-            .map_err(|_| Error::invalid("the file is too long"))?;
+        let length =
+            i64::try_from(self.length).map_err(|_| Error::invalid("the file is too long"))?;
         let file = doc! {
             "_id": self.id,
             "filename": filename,

@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::frame::format::Step;
 use crate::frame::{self, Columns, Query, dtype};
 use crate::storage::{Metadata, Scan, Storage};
-use crate::store::object::{Object, Stored};
+use crate::store::object::{Object, Stored, Table};
 use bson::{Bson, Document, doc};
 use polars::prelude::{
     Column, DataFrame, DataType, Expr, IntoColumn, LazyFrame, NamedFrom, Series, TimeUnit,
@@ -78,9 +78,23 @@ impl Backend for Frames {
         let object = metadata.key.to_string();
         let layout = Layout::read(metadata)?;
         let asked = layout.to_stored(query).map_err(|error| error.on(&object))?;
-        let Scan { frame, rest } = storage.scan(metadata, &asked)?;
-        let frame = frame::run(frame, &rest).map_err(|error| error.on(object))?;
-        Ok(Stored::Table(Box::new(layout.to_original(frame)?)))
+        let Scan {
+            frame,
+            rest,
+            batches,
+        } = storage.scan(metadata, &asked)?;
+        let finish = move |frame: LazyFrame| {
+            let frame = frame::run(frame, &rest).map_err(|error| error.on(&object))?;
+            layout.to_original(frame)
+        };
+        let table = match batches {
+            None => Table::new(finish(frame)?),
+            Some(batches) => {
+                let lazy = finish(frame)?;
+                Table::with_rows(lazy, move || finish(frame::spool(batches()?)?))
+            }
+        };
+        Ok(Stored::Table(Box::new(table)))
     }
 
     fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {
