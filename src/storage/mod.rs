@@ -20,6 +20,7 @@ pub mod embedded;
 mod fields;
 mod key;
 mod metadata;
+pub mod mongo;
 mod schema;
 
 pub use crate::config::DEFAULT_BUCKET;
