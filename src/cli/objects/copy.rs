@@ -15,13 +15,15 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Copy objects to another name, bucket or profile.
-///
-/// A pattern copies all that match; TARGET is then what their names begin with instead of
-/// what precedes the pattern's last `/` ahead of the `*`. Copies are read back and compared
-/// by count and SHA-256. Objects that a pattern or --to-profile finds copied already are
-/// left alone, so a copy that was interrupted goes on when it is run again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A pattern copies all objects that match. TARGET, which ends in /, then stands in the place
+of what precedes the last / ahead of the pattern's first *.
+
+Copies are read back and compared with what was copied, by count and SHA-256. A pattern or
+--to-profile leaves alone what is there already and the same: a copy that was interrupted
+goes on when it is run again. What is there and differs is a conflict without --replace.
+
 Examples:
   om datasets copy sales sales-2024
   om datasets copy sales --to-bucket archive --replace
