@@ -9,15 +9,20 @@
 //! # }
 //! ```
 
-use crate::config::Config;
+use crate::config::{Config, StorageSettings};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::runtime::{LocalRuntime, Models, Objects};
-use crate::storage::embedded::{EmbeddedStorage, Options};
+use crate::storage::embedded::{self, EmbeddedStorage};
+use crate::storage::mongo::{self, MongoStorage};
 use crate::storage::{DEFAULT_BUCKET, Storage};
 use crate::store::Store;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a writer waits for others before it gives up.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One bucket of the platform.
 #[derive(Clone)]
@@ -35,6 +40,7 @@ pub struct Omega {
     /// Records of tasks, by task id.
     tasks: Store,
     bucket: String,
+    default_bucket: String,
     storage: Arc<dyn Storage>,
     progress: Arc<dyn Progress>,
 }
@@ -43,40 +49,71 @@ impl Omega {
     /// The default bucket of the embedded store in the directory `path`, which need not
     /// exist yet.
     pub fn embedded(path: impl AsRef<Path>) -> Result<Self> {
-        let storage = EmbeddedStorage::open(path.as_ref(), Options::default())?;
+        let storage = EmbeddedStorage::open(path.as_ref(), embedded::Options::default())?;
         Ok(Self::new(Arc::new(storage), Arc::new(Silent)))
     }
 
-    /// The bucket and storage that the settings name.
+    /// The bucket and storage that the settings name. Nothing is read or connected to
+    /// before it is needed.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile needs a storage this version lacks.
+    /// [`crate::ErrorKind::Usage`] when the profile needs a storage this version lacks, or
+    /// names a database by what is no URL of one.
     pub fn open(config: &Config, progress: Arc<dyn Progress>) -> Result<Self> {
-        let options = Options {
-            progress: progress.clone(),
-            ..Options::default()
+        let storage: Arc<dyn Storage> = match config.storage()? {
+            StorageSettings::Directory(url) => {
+                let options = embedded::Options {
+                    lock_timeout: LOCK_TIMEOUT,
+                    progress: progress.clone(),
+                    ..embedded::Options::default()
+                };
+                Arc::new(EmbeddedStorage::open(url.directory(), options)?)
+            }
+            StorageSettings::Mongo(settings) => Arc::new(MongoStorage::open(mongo::Options {
+                url: settings.url,
+                tls: settings.tls,
+                ca_file: settings.ca_file,
+                timeout: settings.timeout,
+                legacy_buckets: settings.legacy_buckets,
+                default_bucket: settings.default_bucket,
+                lock_timeout: LOCK_TIMEOUT,
+                progress: progress.clone(),
+            })?),
         };
-        let storage = EmbeddedStorage::open(config.store_url()?.directory(), options)?;
-        let om = Self::new(Arc::new(storage), progress);
-        Ok(om.bucket(config.bucket()))
+        Ok(Self::build(
+            storage,
+            progress,
+            config.default_bucket(),
+            config.bucket(),
+        ))
     }
 
     /// The default bucket of any storage.
     pub fn new(storage: Arc<dyn Storage>, progress: Arc<dyn Progress>) -> Self {
-        Self::build(storage, progress, DEFAULT_BUCKET)
+        Self::build(storage, progress, DEFAULT_BUCKET, DEFAULT_BUCKET)
     }
 
     /// Another bucket of the same storage; `default` means the default one.
     pub fn bucket(&self, name: &str) -> Self {
         let name = if name == "default" {
-            DEFAULT_BUCKET
+            &self.default_bucket
         } else {
             name
         };
-        Self::build(self.storage.clone(), self.progress.clone(), name)
+        Self::build(
+            self.storage.clone(),
+            self.progress.clone(),
+            &self.default_bucket,
+            name,
+        )
     }
 
-    fn build(storage: Arc<dyn Storage>, progress: Arc<dyn Progress>, bucket: &str) -> Self {
+    fn build(
+        storage: Arc<dyn Storage>,
+        progress: Arc<dyn Progress>,
+        default_bucket: &str,
+        bucket: &str,
+    ) -> Self {
         let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
         Omega {
             datasets: store("data/"),
@@ -86,6 +123,7 @@ impl Omega {
             streams: store("streams/"),
             tasks: store(".system/tasks/"),
             bucket: bucket.to_owned(),
+            default_bucket: default_bucket.to_owned(),
             storage,
             progress,
         }
@@ -116,6 +154,11 @@ impl Omega {
     /// The bucket's name as stored.
     pub fn bucket_name(&self) -> &str {
         &self.bucket
+    }
+
+    /// The name that the default bucket has as stored.
+    pub fn default_bucket(&self) -> &str {
+        &self.default_bucket
     }
 
     /// Where the objects live.

@@ -29,8 +29,8 @@ fn shells_are_answered() {
     assert_eq!(complete(&home, &["config", "use", ""]), ["my lab"]);
     assert_eq!(complete(&home, &["--profile", "m"]), ["my lab"]);
     assert_eq!(
-        complete(&home, &["config", "get", "OMEGA_BUC"]),
-        ["OMEGA_BUCKET"]
+        complete(&home, &["config", "get", "OMEGA_TASK_T"]),
+        ["OMEGA_TASK_TIMEOUT"]
     );
     assert_eq!(complete(&home, &["-o", "js"]), ["json", "jsonl"]);
     assert_eq!(complete(&home, &["--color=n"]), ["--color=never"]);
@@ -59,6 +59,36 @@ fn completion_survives_broken_settings() {
         (run.code, run.stdout.as_str(), run.stderr.as_str()),
         (0, "", "")
     );
+}
+
+/// A server that never answers must not hold up who presses Tab. This test does not end
+/// if it does: the server is silent until completion is through.
+#[test]
+fn completion_does_not_wait_for_servers() {
+    let home = Home::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    home.write(
+        "config.yml",
+        &format!(
+            "OMEGA_MONGO_URL: mongodb://127.0.0.1:{port}/omega\nOMEGA_MONGO_TIMEOUT: 86400000\n"
+        ),
+    );
+    for words in [
+        &["datasets", "get", ""][..],
+        &["datasets", "get", "sales["],
+        &["datasets", "query", "sales", "other", "--columns", "a"],
+        &["models", "show", ""],
+    ] {
+        let offered = complete(&home, words);
+        assert!(
+            offered.iter().all(|word| word.starts_with('-')),
+            "{offered:?}"
+        );
+    }
+    drop(silent);
+    // Nor for one that is not there.
+    assert!(complete(&home, &["datasets", "get", "s"]).is_empty());
 }
 
 /// The script in the repository, in a real bash: what it leaves in COMPREPLY.

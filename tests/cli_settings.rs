@@ -123,6 +123,100 @@ fn profiles_are_listed_with_the_current_one() {
     assert_eq!(home.run(&["config", "profiles"]).stdout, "default\n");
 }
 
+/// However a cluster is chosen, its settings can be shown without it, and a command that
+/// needs it says that it is not there, without the password.
+#[test]
+fn a_cluster_that_is_not_there_is_told_without_secrets() {
+    let home = Home::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("mongodb://jane:CANARY@127.0.0.1:{port}/omega");
+    let shown = format!("mongodb://***@127.0.0.1:{port}/omega");
+    home.run(&[
+        "config",
+        "set",
+        "OMEGA_MONGO_URL",
+        &url,
+        "--profile",
+        "prod",
+    ]);
+    home.run(&["config", "set", "OMEGA_USESSL", "True", "--profile", "prod"]);
+    home.run(&[
+        "config",
+        "set",
+        "OMEGA_MONGO_TIMEOUT",
+        "200",
+        "--profile",
+        "prod",
+    ]);
+    let by_profile = |args: &[&str]| home.om(&[args, &["--profile", "prod"]].concat()).output();
+    let by_variable = |args: &[&str]| home.om(args).env("OM_PROFILE", "prod").output();
+    let by_url = |args: &[&str]| {
+        let variables = [("MONGO_URL", url.as_str()), ("OMEGA_MONGO_TIMEOUT", "200")];
+        home.om(args).envs(variables).output()
+    };
+    let ways: [&dyn Fn(&[&str]) -> std::io::Result<std::process::Output>; 3] =
+        [&by_profile, &by_variable, &by_url];
+    for way in ways {
+        let run = Run::of(way(&["config", "show", "--json"]).unwrap());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let settings = run.json();
+        let value = |name: &str| {
+            let settings = settings.as_array().unwrap();
+            let setting = settings.iter().find(|setting| setting["name"] == name);
+            setting.unwrap()["value"].clone()
+        };
+        assert_eq!(
+            (value("kind"), value("OMEGA_MONGO_URL")),
+            (json!("cluster"), json!(shown))
+        );
+        for args in [
+            &["datasets", "list"][..],
+            &["models", "metadata", "m"],
+            &["store", "check"],
+            &["datasets", "copy", "a", "b"],
+        ] {
+            let run = Run::of(way(args).unwrap());
+            assert_eq!(run.code, 7, "{args:?}: {}", run.stderr);
+            assert!(run.stderr.contains(&shown), "{args:?}: {}", run.stderr);
+            assert!(!run.stderr.contains("CANARY"), "{args:?}: {}", run.stderr);
+        }
+    }
+}
+
+/// Who has workers is not served by this process without having said so.
+#[test]
+fn tasks_of_a_cluster_with_workers_run_here_only_when_asked_to() {
+    let home = Home::new();
+    let run = |variables: &[(&str, &str)], args: &[&str]| {
+        let task = ["runtime", "model", "m", "predict", "[[1]]"];
+        let mut command = home.om(&[&task[..], args].concat());
+        command.env("OMEGA_MONGO_URL", "mongodb://127.0.0.1:1/omega");
+        command.env("OMEGA_MONGO_TIMEOUT", "200");
+        Run::of(command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let broker = ("OMEGA_BROKER", "amqp://u:CANARY@mq//");
+    let refused = run(&[broker], &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("--local-runtime"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("CANARY"), "{}", refused.stderr);
+    for (variables, args) in [
+        (&[broker][..], &["--local-runtime"][..]),
+        (&[broker, ("OMEGA_LOCAL_RUNTIME", "True")], &[]),
+        (&[], &[]),
+    ] {
+        let run = run(variables, args);
+        assert_eq!(run.code, 7, "{}", run.stderr);
+    }
+}
+
 #[test]
 fn settings_are_changed_in_place() {
     let home = Home::new();

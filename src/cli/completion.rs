@@ -1,9 +1,9 @@
 //! Completion in the shell: of commands and options by clap, of stored names by listers
-//! that the commands bring along. It never asks, never fails loudly, and answers within
-//! [`BUDGET`] or not at all.
+//! that the commands bring along. It never asks, never fails loudly, and answers in time
+//! or not at all: within [`BUDGET`], or [`SERVER_BUDGET`] where a server has to be asked.
 
 use super::Session;
-use crate::config::{Config, Environment, Locations, Options, Profiles, variables};
+use crate::config::{Config, Environment, Locations, Options, Profile, Profiles, variables};
 use crate::error::Result;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
@@ -11,13 +11,16 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The variable by which a shell asks.
 pub const VARIABLE: &str = "OM_COMPLETE";
 
 /// A lister that takes longer is left behind: who presses Tab does not wait.
 pub const BUDGET: Duration = Duration::from_millis(40);
+
+/// The same where names are on a server; all that one Tab asks for together.
+pub const SERVER_BUDGET: Duration = Duration::from_millis(300);
 
 /// Lists names for completion: of a store, or of the columns of an object in it.
 pub type Lister = fn(&Config, &str) -> Result<Vec<String>>;
@@ -36,6 +39,7 @@ pub fn objects(lister: Lister) -> ArgValueCompleter {
             current.to_owned(),
             |name| name.starts_with(current),
             "",
+            end(),
         )
     })
 }
@@ -52,6 +56,7 @@ pub fn frames(names: Lister, columns: Lister) -> ArgValueCompleter {
                 current.to_owned(),
                 |name| name.starts_with(current),
                 "",
+                end(),
             );
         };
         let start = inside.rfind([',', '^', ':']).map_or(0, |at| at + 1);
@@ -62,6 +67,7 @@ pub fn frames(names: Lister, columns: Lister) -> ArgValueCompleter {
             object.to_owned(),
             accepted,
             &format!("{object}[{before}"),
+            end(),
         )
     })
 }
@@ -79,9 +85,10 @@ pub fn columns(lister: Lister) -> ArgValueCompleter {
         let named = words
             .iter()
             .filter(|word| !word.starts_with('-') && *word != current);
+        let end = end();
         named
             .filter_map(|word| word.split('[').next())
-            .map(|word| in_time(lister, word.to_owned(), accepted, before))
+            .map(|word| in_time(lister, word.to_owned(), accepted, before, end))
             .find(|candidates| !candidates.is_empty())
             .unwrap_or_default()
     })
@@ -129,19 +136,47 @@ pub fn settings() -> ArgValueCompleter {
     })
 }
 
+/// What the thread that looks for names says.
+enum Word {
+    /// It will take longer, at the most this long.
+    Wait(Duration),
+    /// What there is.
+    Names(Vec<String>),
+}
+
+/// The end of all that one Tab may ask for.
+fn end() -> Instant {
+    Instant::now() + SERVER_BUDGET
+}
+
 /// Runs the lister in a thread of its own, and leaves it there when it is late.
 fn in_time(
     lister: Lister,
     argument: String,
     accepted: impl Fn(&str) -> bool,
     prefix: &str,
+    end: Instant,
 ) -> Vec<CompletionCandidate> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let names = Config::load(&options(&words())).and_then(|config| lister(&config, &argument));
-        let _ = sender.send(names.unwrap_or_default());
+        let Ok(config) = Config::load(&options(&words())) else {
+            return;
+        };
+        if !matches!(config.profile(), Profile::Embedded(_)) {
+            let _ = sender.send(Word::Wait(SERVER_BUDGET));
+        }
+        let names = lister(&config.in_a_hurry(SERVER_BUDGET), &argument);
+        let _ = sender.send(Word::Names(names.unwrap_or_default()));
     });
-    let names = receiver.recv_timeout(BUDGET).unwrap_or_default();
+    let started = Instant::now();
+    let mut until = end.min(started + BUDGET);
+    let names = loop {
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Word::Wait(time)) => until = end.min(started + time),
+            Ok(Word::Names(names)) => break names,
+            Err(_) => break Vec::new(),
+        }
+    };
     names
         .into_iter()
         .filter(|name| accepted(name) && !name.chars().any(char::is_control))

@@ -70,6 +70,14 @@ impl TerminalProgress {
         self.0.interrupted.swap(true, Ordering::SeqCst)
     }
 
+    /// Warns on stderr, above the bars.
+    pub fn warn(&self, message: &str) {
+        match &self.0.shown {
+            Shown::Bars(bars) => bars.suspend(|| self.0.output.warn(message)),
+            _ => self.0.output.warn(message),
+        }
+    }
+
     /// Takes the bars away.
     pub(super) fn clear(&self) {
         if let Shown::Bars(bars) = &self.0.shown {

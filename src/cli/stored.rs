@@ -2,11 +2,11 @@
 
 use super::Session;
 use super::completion::{self, Lister};
-use crate::config::Config;
-use crate::error::Result;
+use crate::config::{Config, Profile};
+use crate::error::{Error, Result};
 use crate::omega::Omega;
 use crate::progress::Progress;
-use crate::runtime::Action;
+use crate::runtime::{Action, LocalRuntime};
 use crate::storage::Metadata;
 use crate::store::{Listing, kinds};
 use clap_complete::engine::ArgValueCompleter;
@@ -19,6 +19,25 @@ impl Session {
     /// What is wrong with the settings; that the profile cannot be used by this version.
     pub fn omega(&self) -> Result<Omega> {
         Omega::open(self.config()?, self.progress())
+    }
+
+    /// What runs tasks on these objects: this process.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] when the profile has workers for it.
+    pub fn runtime(&self, om: &Omega) -> Result<LocalRuntime> {
+        let config = self.config()?;
+        match config.profile() {
+            Profile::Cluster {
+                broker: Some(broker),
+                ..
+            } if !config.local_runtime() => Err(Error::usage(
+                "tasks on a cluster's workers are not in this version yet",
+            )
+            .on(format!("{broker} (OMEGA_BROKER)"))
+            .hint("run the task in this process: --local-runtime")),
+            _ => Ok(om.runtime()),
+        }
     }
 
     /// Progress as the library wants it.

@@ -24,6 +24,7 @@ mod profile;
 mod profiles;
 mod secret;
 mod sources;
+mod storage;
 mod store_url;
 pub mod variables;
 
@@ -32,6 +33,7 @@ pub use locations::Locations;
 pub use profile::Profile;
 pub use profiles::{NO_PROFILE, Profiles};
 pub use secret::{MASK, Secret, Url, is_secret_name, mask_text, masked};
+pub use storage::{MongoSettings, StorageSettings};
 pub use store_url::StoreUrl;
 pub use variables::Environment;
 
@@ -72,6 +74,7 @@ pub struct Config {
     files: Vec<PathBuf>,
     locations: Locations,
     bucket: String,
+    default_bucket: String,
     typed: Typed,
 }
 
@@ -137,10 +140,16 @@ impl Config {
             mongo_timeout: Duration::from_millis(number("OMEGA_MONGO_TIMEOUT")?),
             passthrough_limit: number("OMEGA_PASSTHROUGH_MAX_SIZE")?,
         };
-        let bucket = settings.get("OMEGA_BUCKET").map_or_else(
-            || DEFAULT_BUCKET.to_owned(),
-            |bucket| text_of(&bucket.value),
-        );
+        let text = |name: &str| settings.get(name).map(|setting| text_of(&setting.value));
+        let default_bucket = match profile {
+            Profile::Cluster { .. } => text("OMEGA_MONGO_COLLECTION"),
+            Profile::Embedded(_) | Profile::Remote { .. } => None,
+        };
+        let default_bucket = default_bucket.unwrap_or_else(|| DEFAULT_BUCKET.to_owned());
+        let bucket = match text("OMEGA_BUCKET") {
+            Some(bucket) if bucket != "default" => bucket,
+            _ => default_bucket.clone(),
+        };
         Ok(Config {
             settings,
             profile,
@@ -148,6 +157,7 @@ impl Config {
             files,
             locations: locations.clone(),
             bucket,
+            default_bucket,
             typed,
         })
     }
@@ -162,28 +172,15 @@ impl Config {
         self.profile_name.as_deref()
     }
 
-    /// The embedded store.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile is another one.
-    pub fn store_url(&self) -> Result<&StoreUrl> {
-        let (what, place) = match &self.profile {
-            Profile::Embedded(url) => return Ok(url),
-            Profile::Cluster { mongo, .. } => ("objects in MongoDB", mongo),
-            Profile::Remote { url, .. } => ("objects on a server", url),
-        };
-        let setting = self.profile.chosen_by();
-        let origin = self
-            .origin(setting)
-            .map(|origin| format!(", from {origin}"));
-        Err(Error::usage(format!("{what} are not in this version yet"))
-            .on(format!("{place} ({setting}{})", origin.unwrap_or_default()))
-            .hint("use a store in a directory: --store DIR, or OMEGA_STORE_URL=file:///path"))
-    }
-
-    /// The bucket, `omegaml` unless set.
+    /// The bucket: the default one unless set.
     pub fn bucket(&self) -> &str {
         &self.bucket
+    }
+
+    /// The name of the default bucket: an omega|ml cluster may have another than
+    /// [`DEFAULT_BUCKET`].
+    pub fn default_bucket(&self) -> &str {
+        &self.default_bucket
     }
 
     /// Whether tasks run in this process whatever the profile.

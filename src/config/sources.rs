@@ -130,6 +130,12 @@ fn defaults(locations: &Locations, environment: &Environment) -> Layer {
             );
         }
     }
+    for name in variables::SHOWN {
+        if let Some(value) = environment.get(name) {
+            let origin = Origin::Environment((*name).to_owned());
+            layer.set(name, value.into(), origin);
+        }
+    }
     if layer.get("OMEGA_MONGO_URL").is_none() {
         let url = StoreUrl::from_directory(locations.default_store()).to_string();
         layer.set("OMEGA_STORE_URL", url.into(), Origin::Default);

@@ -190,14 +190,19 @@ fn the_strongest_of_the_three_urls_chooses_the_profile() {
         change(&mut machine);
         let config = machine.load().unwrap();
         assert_eq!(config.profile().kind(), kind, "case {number}");
-        assert_eq!(config.store_url().is_ok(), kind == "embedded");
-        if let Err(error) = config.store_url() {
-            assert_eq!(error.kind(), ErrorKind::Usage);
-            assert!(
-                error.to_string().contains("not in this version yet"),
-                "{error}"
-            );
-            assert!(!error.to_string().contains("u:p@"), "{error}");
+        match config.storage() {
+            Ok(StorageSettings::Directory(_)) => assert_eq!(kind, "embedded"),
+            Ok(StorageSettings::Mongo(mongo)) => {
+                assert_eq!(kind, "cluster");
+                assert_eq!(mongo.url.to_string(), "mongodb://***@db/x");
+            }
+            Err(error) => {
+                assert_eq!((kind, error.kind()), ("remote", ErrorKind::Usage));
+                assert!(
+                    error.to_string().contains("not in this version yet"),
+                    "{error}"
+                );
+            }
         }
     }
 }
@@ -207,8 +212,8 @@ fn the_default_store_is_in_the_data_directory() {
     let machine = Machine::new();
     let config = machine.load().unwrap();
     assert_eq!(
-        config.store_url().unwrap().directory(),
-        machine.path("data/store")
+        config.storage().unwrap(),
+        StorageSettings::Directory(StoreUrl::from_directory(machine.path("data/store")))
     );
     assert_eq!(config.origin("OMEGA_STORE_URL"), Some(&Origin::Default));
 }
@@ -341,7 +346,7 @@ fn secrets_never_show() {
     );
     machine.variable("OMEGA_MY_TOKEN", "CANARY");
     let config = machine.load().unwrap();
-    let mut text = format!("{config:?} {:?} {:?}", config.profile(), config.store_url());
+    let mut text = format!("{config:?} {:?} {:?}", config.profile(), config.storage());
     for setting in config.settings() {
         text.push_str(&format!(
             "{setting:?} {} {:?}",
@@ -350,6 +355,70 @@ fn secrets_never_show() {
     }
     assert!(!text.contains("CANARY"), "{text}");
     assert_eq!(config.text("OMEGA_APIKEY").as_deref(), Some("CANARY"));
+}
+
+/// What the cluster's settings amount to, in the words that Python writes.
+#[test]
+fn a_cluster_has_its_own_settings() {
+    let mut machine = Machine::new();
+    machine.write("project/config.yml", "OMEGA_MONGO_URL: mongodb://db/x");
+    let mongo = |machine: &Machine| match machine.load().unwrap().storage().unwrap() {
+        StorageSettings::Mongo(mongo) => mongo,
+        other => panic!("{other:?}"),
+    };
+    let defaults = MongoSettings {
+        url: Url::new("mongodb://db/x"),
+        tls: false,
+        ca_file: None,
+        timeout: Duration::from_millis(2500),
+        legacy_buckets: false,
+        default_bucket: "omegaml".to_owned(),
+    };
+    assert_eq!(mongo(&machine), defaults);
+    machine.write(
+        "project/config.yml",
+        "OMEGA_MONGO_URL: mongodb://db/x\nOMEGA_USESSL: True\nOMEGA_MONGO_TIMEOUT: 100\n\
+         OMEGA_MONGO_COLLECTION: mine\nOMEGA_BUCKET_FS_LEGACY: 'yes'\n",
+    );
+    machine.variable("CA_CERTS_PATH", "/etc/ca.pem");
+    let expected = MongoSettings {
+        tls: true,
+        ca_file: Some("/etc/ca.pem".into()),
+        timeout: Duration::from_millis(100),
+        legacy_buckets: true,
+        default_bucket: "mine".to_owned(),
+        ..defaults.clone()
+    };
+    assert_eq!(mongo(&machine), expected);
+    let config = machine.load().unwrap();
+    assert_eq!(config.bucket(), "mine");
+    let shown = |name| config.settings().iter().any(|setting| setting.name == name);
+    assert!(shown("CA_CERTS_PATH") && shown("OMEGA_BUCKET_FS_LEGACY"));
+    assert_eq!(
+        config.origin("CA_CERTS_PATH"),
+        Some(&Origin::Environment("CA_CERTS_PATH".to_owned()))
+    );
+    for (name, value) in [("OMEGA_USESSL", "False"), ("OMEGA_BUCKET_FS_LEGACY", "0")] {
+        machine.variable(name, value);
+    }
+    let mongo = mongo(&machine);
+    assert!(!mongo.tls && !mongo.legacy_buckets);
+    let limit = Duration::from_millis(30);
+    match machine.load().unwrap().in_a_hurry(limit).storage().unwrap() {
+        StorageSettings::Mongo(mongo) => assert_eq!(mongo.timeout, limit),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The name of a cluster's default bucket is nobody else's business.
+#[test]
+fn default_is_the_default_bucket() {
+    let mut machine = Machine::new();
+    machine.write("project/config.yml", "OMEGA_MONGO_COLLECTION: mine");
+    machine.variable("OMEGA_BUCKET", "default");
+    assert_eq!(machine.load().unwrap().bucket(), "omegaml");
+    machine.variable("OMEGA_MONGO_URL", "mongodb://db/x");
+    assert_eq!(machine.load().unwrap().bucket(), "mine");
 }
 
 #[test]

@@ -89,9 +89,10 @@ pub const VARIABLES: &[Variable] = &[
 
     variable(Group::Store, "OMEGA_STORE_URL", None, "the embedded store's directory as file:///path; default: the user's data directory"),
     variable(Group::Store, "OMEGA_MONGO_URL", None, "MongoDB of an omega|ml cluster: mongodb://user:password@host:port/database"),
-    variable(Group::Store, "OMEGA_MONGO_COLLECTION", Some("omegaml"), "collection of the default bucket"),
+    variable(Group::Store, "OMEGA_MONGO_COLLECTION", Some("omegaml"), "name of the default bucket of a cluster, and of its files' collections"),
     variable(Group::Store, "OMEGA_MONGO_TIMEOUT", Some("2500"), "time limit for reaching MongoDB, in milliseconds"),
     variable(Group::Store, "OMEGA_BUCKET", None, "bucket to use; like --bucket"),
+    variable(Group::Store, "OMEGA_BUCKET_FS_LEGACY", Some("false"), "the files of all buckets of a cluster are in the default bucket's collections"),
     variable(Group::Store, "OMEGA_STORE_HASHEDNAMES", Some("true"), "name collections and files by the hash of the object's name"),
     variable(Group::Store, "OMEGA_TMP", None, "directory for temporary files; default: the system's"),
     variable(Group::Store, "OMEGA_VECTORDB_URL", Some("vector+mongodb://"), "vector database"),
@@ -137,7 +138,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Platform, "MONGO_URL", None, "OMEGA_MONGO_URL, where nothing else sets it"),
     variable(Group::Platform, "RABBITMQ_URL", None, "OMEGA_BROKER, where nothing else sets it"),
     variable(Group::Platform, "CELERY_Q", None, "OMEGA_WORKER_LABEL, where nothing else sets it"),
-    variable(Group::Platform, "CA_CERTS_PATH", None, "certificate authorities for TLS"),
+    variable(Group::Platform, "CA_CERTS_PATH", None, "file of the certificate authorities to trust, with OMEGA_USESSL"),
     variable(Group::Platform, "NO_COLOR", None, "no colour, if set and not empty"),
     variable(Group::Platform, "CLICOLOR", None, "no colour, if 0"),
     variable(Group::Platform, "CLICOLOR_FORCE", None, "colour also off a terminal, if set and not 0"),
@@ -152,6 +153,9 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("RABBITMQ_URL", "OMEGA_BROKER"),
     ("CELERY_Q", "OMEGA_WORKER_LABEL"),
 ];
+
+/// Platform variables that take effect under their own name, among the settings.
+pub const SHOWN: &[&str] = &["CA_CERTS_PATH"];
 
 /// The variable of this name.
 pub fn find(name: &str) -> Option<&'static Variable> {

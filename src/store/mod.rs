@@ -1,22 +1,24 @@
 //! A store: the objects of one bucket under one prefix, by name. It chooses the kind
 //! that handles an object and knows nothing of how a storage keeps it.
 
+mod copy;
+mod fingerprint;
 mod json;
 pub mod kinds;
 mod name;
 mod object;
 
+pub use copy::{Copied, CopyOptions, CopyStep};
 pub use json::{bson_to_value, value_to_bson};
 pub use name::{Name, glob, regexp};
 pub use object::{Object, PutMode, PutOptions, Stored, Table};
 
-use crate::error::{Context, Error, Result, nearest};
+use crate::error::{Error, Result, nearest};
 use crate::frame::{self, Columns, Query};
-use crate::progress::{Progress, Unit};
-use crate::storage::{Key, Metadata, Mode, Selection, Stats, Storage, Update};
+use crate::progress::Progress;
+use crate::storage::{Key, Metadata, Selection, Stats, Storage, Update};
 use kinds::Target;
 use polars::prelude::{DataFrame, LazyFrame};
-use std::io::Read;
 use std::sync::Arc;
 
 /// The stores and their prefixes, in omega|ml's order.
@@ -263,60 +265,6 @@ impl Store {
         let target = self.key(&Name::plain(to)?);
         let source = self.find(from)?.key;
         self.storage.rename(&source, &target)
-    }
-
-    /// Copies an object, attributes included, to `name` in `other`, which may be in
-    /// another bucket or another storage.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Conflict`] when the name is taken and `replace` is not set.
-    pub fn copy(&self, from: &str, other: &Store, to: &str, replace: bool) -> Result<Metadata> {
-        let source = self.find(&Name::parse(from)?.object)?;
-        let target = other.key(&Name::plain(to)?);
-        if source.key == target && Arc::ptr_eq(&self.storage, &other.storage) {
-            return Err(Error::usage(format!(
-                "{target} cannot be copied onto itself"
-            )));
-        }
-        let mode = if replace { Mode::Replace } else { Mode::Create };
-        let mut writer = other.storage.write(&target, mode)?;
-        let meter = self
-            .progress
-            .meter("copying", Some(self.stats(&source)?.bytes), Unit::Bytes);
-        if source.gridfile.is_some() {
-            let mut blob = self.storage.blob(&source)?;
-            let mut buffer = vec![0; 1 << 20];
-            loop {
-                self.progress.check()?;
-                let read = blob
-                    .read(&mut buffer)
-                    .context(|| format!("cannot read {}", source.key))?;
-                if read == 0 {
-                    break;
-                }
-                writer.bytes(buffer.get(..read).unwrap_or_default())?;
-                meter.advance(read as u64);
-            }
-        } else if kinds::backend(&source.kind).columns(&source).is_empty() {
-            for document in self.storage.documents(&source)? {
-                self.progress.check()?;
-                writer.document(document?)?;
-            }
-        } else {
-            let scan = self.storage.scan(&source, &Query::default())?;
-            let batches: Box<dyn Iterator<Item = Result<DataFrame>>> = match scan.batches {
-                Some(batches) => batches()?,
-                None => Box::new(frame::batches(frame::run(scan.frame, &scan.rest)?)?),
-            };
-            for batch in batches {
-                self.progress.check()?;
-                writer.rows(batch?)?;
-            }
-        }
-        let mut copy = source.clone();
-        copy.key = target;
-        copy.id = bson::oid::ObjectId::new();
-        writer.commit(copy)
     }
 
     /// Runs a SQL `select` over the stored tables that it names; names with other than

@@ -15,10 +15,7 @@ use crate::cli::Session;
 use crate::cli::objects::{self, Objects};
 use crate::error::Result;
 use crate::frame::{Columns, Filter, Query, Sort};
-use crate::storage::{Metadata, Stats};
-use crate::store::Store;
 use clap::{Args, Subcommand};
-use std::time::Duration;
 
 /// Work with data sets.
 #[derive(Debug, Subcommand)]
@@ -112,34 +109,4 @@ impl Selecting {
             ..Query::default()
         })
     }
-}
-
-/// A number with commas between the thousands.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(",")
-}
-
-/// `336,776 rows × 19 columns in data/flights, 5.2 MB, 0.8 s`, for stderr.
-fn stored_line(store: &Store, metadata: &Metadata, stats: Stats, elapsed: Duration) -> String {
-    let bytes = crate::cli::output::Cell::bytes(stats.bytes).text();
-    let columns = store.columns(metadata).len();
-    let what = match stats.count {
-        Some(count) if columns > 0 => format!("{} rows × {columns} columns", thousands(count)),
-        Some(1) => "1 document".to_owned(),
-        Some(count) => format!("{} documents", thousands(count)),
-        None => "stored".to_owned(),
-    };
-    format!(
-        "{what} in {}, {}, {:.1} s",
-        metadata.key,
-        bytes,
-        elapsed.as_secs_f64()
-    )
 }

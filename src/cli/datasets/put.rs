@@ -1,7 +1,7 @@
 //! `om datasets put`: a file, files or standard input into the store.
 
 use crate::cli::Session;
-use crate::cli::objects::{metadata_line, pairs};
+use crate::cli::objects::{metadata_line, pairs, stored_line};
 use crate::error::{Context, Error, Result};
 use crate::frame::format::{Format, ReadOptions, Source, open, open_all};
 use crate::store::{Object, PutMode, PutOptions};
@@ -98,7 +98,7 @@ impl Put {
         let started = std::time::Instant::now();
         let metadata = om.datasets.put(&self.name, object, &options)?;
         let stats = om.datasets.stats(&metadata)?;
-        session.output.note(super::stored_line(
+        session.output.note(stored_line(
             &om.datasets,
             &metadata,
             stats,

@@ -4,7 +4,6 @@ use super::store;
 use crate::cli::Session;
 use crate::cli::output::{Cell, Column, Table};
 use crate::error::Result;
-use crate::storage::Metadata;
 use crate::store::Listing;
 use clap::Args;
 use serde_json::Value;
@@ -74,19 +73,15 @@ impl List {
                 Cell::bytes(stats.bytes),
                 time(metadata.modified),
                 time(metadata.created),
-                Cell::from(bucket(&metadata)),
+                Cell::from(match metadata.key.bucket.as_str() {
+                    // By the name that users know.
+                    bucket if bucket == om.default_bucket() => "default",
+                    bucket => bucket,
+                }),
                 Cell::from(metadata.key.prefix.as_str()),
             ]);
         }
         session.output.rows(&table)
-    }
-}
-
-/// The default bucket by the name users know.
-fn bucket(metadata: &Metadata) -> &str {
-    match metadata.key.bucket.as_str() {
-        crate::storage::DEFAULT_BUCKET => "default",
-        other => other,
     }
 }
 

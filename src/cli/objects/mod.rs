@@ -13,11 +13,13 @@ pub use metadata::ShowMetadata;
 pub use rename::Rename;
 
 use crate::cli::Session;
+use crate::cli::output::Cell;
 use crate::error::{Error, Result};
 use crate::omega::Omega;
-use crate::storage::Metadata;
+use crate::storage::{Metadata, Stats};
 use crate::store::Store;
 use clap::Subcommand;
+use std::time::Duration;
 
 /// What every store can do with its objects.
 #[derive(Debug, Subcommand)]
@@ -28,7 +30,7 @@ pub enum Objects {
     Metadata(ShowMetadata),
     /// Delete objects
     Drop(Drop),
-    /// Copy an object
+    /// Copy objects
     Copy(Copy),
     /// Give an object another name
     Rename(Rename),
@@ -71,4 +73,34 @@ pub fn metadata_line(session: &Session, metadata: &Metadata) -> Result<()> {
     } else {
         session.output.line(metadata)
     }
+}
+
+/// A number with commas between the thousands.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}
+
+/// `336,776 rows × 19 columns in data/flights, 5.2 MB, 0.8 s`, for stderr.
+pub fn stored_line(store: &Store, metadata: &Metadata, stats: Stats, elapsed: Duration) -> String {
+    let bytes = Cell::bytes(stats.bytes).text();
+    let columns = store.columns(metadata).len();
+    let what = match stats.count {
+        Some(count) if columns > 0 => format!("{} rows × {columns} columns", thousands(count)),
+        Some(1) => "1 document".to_owned(),
+        Some(count) => format!("{} documents", thousands(count)),
+        None => "stored".to_owned(),
+    };
+    format!(
+        "{what} in {}, {}, {:.1} s",
+        metadata.key,
+        bytes,
+        elapsed.as_secs_f64()
+    )
 }

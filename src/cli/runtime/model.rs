@@ -65,7 +65,7 @@ impl RunModel {
             ..ModelCall::new(&self.name, Action::parse(&self.action)?)
         };
         let om = session.omega()?;
-        let runtime = om.runtime();
+        let runtime = session.runtime(&om)?;
         if self.asynchronous {
             om.models.metadata(&self.name)?;
             let id = runtime.submit(Call::Model(call))?;
@@ -99,13 +99,20 @@ fn input(text: &str) -> Result<Input> {
 fn start(id: &str, session: &Session) -> Result<()> {
     let program = std::env::current_exe().context(|| "cannot find the om program")?;
     let mut command = Command::new(program);
+    // The same settings: environment and working directory are inherited.
+    let global = &session.global;
+    for (flag, value) in [
+        ("--config", &global.config),
+        ("--profile", &global.profile),
+        ("--store", &global.store),
+    ] {
+        if let Some(value) = value {
+            command.args([flag, value]);
+        }
+    }
     command
-        .args(["runtime", "execute", id])
+        .args(["runtime", "execute", id, "--local-runtime"])
         .args(["--bucket", session.config()?.bucket()])
-        .env(
-            "OMEGA_STORE_URL",
-            session.config()?.store_url()?.to_string(),
-        )
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

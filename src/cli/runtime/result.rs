@@ -30,7 +30,7 @@ impl TaskResult {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let om = session.omega()?;
-        let runtime = om.runtime();
+        let runtime = session.runtime(&om)?;
         let mut pause = Duration::from_millis(5);
         loop {
             let record = runtime.task(&self.id)?;
@@ -71,11 +71,7 @@ pub struct Execute {
 impl Execute {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
-        session
-            .omega()?
-            .runtime()
-            .execute(&self.id)?
-            .outcome()
-            .map(drop)
+        let om = session.omega()?;
+        session.runtime(&om)?.execute(&self.id)?.outcome().map(drop)
     }
 }

@@ -6,16 +6,20 @@ use clap::Args;
 use serde_json::{Value, json};
 
 /// Read and verify everything stored.
-///
-/// Damaged objects are named and the exit code is 1. Leftovers of processes that died
-/// are counted; --repair removes them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Objects that cannot be read as they were written are named, and the exit code is 1.
+
+Leftovers are content that no object refers to: of writers that died, and in an omega|ml
+database also the files of models and notebooks that omega|ml has replaced. There, what is
+younger than an hour is left alone, since somebody may be writing it.
+
 Examples:
   om store check
-  om store check --repair -o json")]
+  om store check --repair -o json
+  om store check --profile prod")]
 pub struct Check {
-    /// Remove leftovers of processes that died
+    /// Remove leftovers
     #[arg(long)]
     repair: bool,
 }
@@ -50,6 +54,11 @@ impl Check {
                 .line(format!("{} leftovers {removed}", report.leftovers))?;
             for (object, what) in &report.damaged {
                 session.output.line(format!("damaged: {object}: {what}"))?;
+            }
+            if report.leftovers > 0 && !report.repaired {
+                session
+                    .output
+                    .note("remove leftovers with: om store check --repair");
             }
         }
         if report.damaged.is_empty() {

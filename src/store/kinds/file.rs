@@ -43,6 +43,8 @@ pub(super) fn write(
     expected: Option<u64>,
 ) -> Result<Metadata> {
     let mut writer = target.storage.write(&target.key, mode)?;
+    // Without any bytes there would be no blob.
+    writer.bytes(&[])?;
     let mut buffer = vec![0; 1 << 20];
     let mut length = 0u64;
     loop {
