@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. The embedded profile needs no server; nothing is installed or left running.
+# All tests. Installs the servers that they need (tests/servers.sh); the tests start and stop them.
 #   tests/run.sh [cargo test arguments]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,4 +11,5 @@ command -v cc >/dev/null || {
   echo "a C compiler is missing: apt-get install -y gcc" >&2
   exit 1
 }
+tests/servers.sh
 exec cargo test --no-fail-fast "$@"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs, once, the servers and the Python that the tests run against: about 10 minutes, most
+# of it building the MongoDB-compatible server. Everything but Debian's packages goes into
+# $OM_TEST_SERVERS (default ~/.cache/om-test-servers).
+set -euo pipefail
+home=${OM_TEST_SERVERS:-$HOME/.cache/om-test-servers}
+mkdir -p "$home"
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+if [ -z "${OM_TEST_MONGO_URL:-}" ] && ! command -v mongod >/dev/null && [ ! -x "$home/secantus/bin/secantusd-rs" ]; then
+  if ! command -v cmake >/dev/null || ! command -v g++ >/dev/null; then
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq cmake g++ >/dev/null
+  fi
+  # Runs as a process of its own and is never linked; asks for a newer rustc than it needs.
+  build=$(mktemp -d)
+  trap 'rm -rf "$build"' EXIT
+  CARGO_TARGET_DIR=$build cargo install --quiet secantus-mdb --version 0.5.3-beta.193 --locked \
+    --ignore-rust-version --root "$home/secantus"
+fi
+if [ ! -x "$home/om-venv/bin/om" ]; then
+  python3 -m venv "$home/om-venv"
+  "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0'
+fi
