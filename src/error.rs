@@ -174,6 +174,16 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same error, with its causes in the message: for errors that others hold.
+    pub(crate) fn again(&self) -> Error {
+        let mut error = Error::new(self.kind(), self.to_string());
+        error.0.object = self.0.object.clone();
+        error.0.hint = self.hint_text().map(str::to_owned);
+        error
+    }
+}
+
 /// One line: object, message and causes. A cause that repeats the line is left out.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,10 +247,7 @@ pub trait IntoError: Into<Box<dyn StdError + Send + Sync>> {
 impl IntoError for std::io::Error {
     fn error_kind(&self) -> ErrorKind {
         // A reader of ours that had to fail through `std::io::Read`.
-        if let Some(error) = self
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<Error>())
-        {
+        if let Some(error) = carried(self) {
             return error.kind();
         }
         match self.kind() {
@@ -250,8 +257,9 @@ impl IntoError for std::io::Error {
         }
     }
 }
-/// The error of ours that had to pass through `std::io::Read` or `Write`.
-fn carried(error: &std::io::Error) -> Option<&Error> {
+
+/// The error of ours that had to pass through `std::io::Read` or `Write`, or Polars.
+pub(crate) fn carried(error: &std::io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
@@ -266,7 +274,7 @@ impl IntoError for polars::error::PolarsError {
         use polars::error::PolarsError as P;
         match self {
             P::ColumnNotFound(_) | P::SchemaFieldNotFound(_) => ErrorKind::NotFound,
-            P::IO { error, .. } => error.kind_of(),
+            P::IO { error, .. } => error.error_kind(),
             _ => ErrorKind::Invalid,
         }
     }
@@ -279,18 +287,6 @@ impl IntoError for regex::Error {
 impl IntoError for bson::error::Error {
     fn error_kind(&self) -> ErrorKind {
         ErrorKind::Invalid
-    }
-}
-
-trait KindOf {
-    fn kind_of(&self) -> ErrorKind;
-}
-impl KindOf for std::sync::Arc<std::io::Error> {
-    fn kind_of(&self) -> ErrorKind {
-        match self.kind() {
-            std::io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
-            _ => ErrorKind::Failed,
-        }
     }
 }
 

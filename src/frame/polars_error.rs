@@ -1,13 +1,16 @@
 //! Polars' errors in one line. Its messages may go on with query plans and advice on
 //! Python functions, which are of no use to our users.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, carried};
 use polars::error::PolarsError;
 
 /// The error with the kind it amounts to and the first line of its cause.
 pub(crate) fn explained(error: &PolarsError) -> Error {
     match root(error) {
         PolarsError::IO { error, .. } => {
+            if let Some(ours) = carried(error) {
+                return ours.again();
+            }
             let kind = match error.kind() {
                 std::io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,

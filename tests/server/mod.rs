@@ -68,7 +68,7 @@ impl Mongo {
         let folder_flag = if own { "--storage-path" } else { "--dbpath" };
         command.extend([folder_flag.to_owned(), folder.display().to_string()]);
         if own {
-            let small = ["--cache-size", "256M", "--log-file-max", "32MB"];
+            let small = ["--cache-size", "1G", "--log-file-max", "32MB"];
             command.extend(small.map(str::to_owned));
         } else {
             command.extend(["--bind_ip".to_owned(), "127.0.0.1".to_owned()]);

@@ -4,7 +4,7 @@
 use super::catalog::Entry;
 use super::layout::note;
 use super::unfinished::Content;
-use super::writer::{DocumentStage, MongoWriter, Place, RowStage, Staged, fits, indexed};
+use super::writer::{DocumentStage, MongoWriter, Place, RowStage, Staged, fits};
 use crate::error::{Error, Result};
 use crate::storage::fields::continued;
 use crate::storage::refusal::{ContentKind, exists, extends, made_with_other_columns, replaced};
@@ -107,7 +107,7 @@ fn rows(writer: &MongoWriter<'_>, metadata: Metadata, mut stage: RowStage) -> Re
         };
         let sent = sink.finish()?;
         if to.is_none() {
-            settle_rows(writer, &stage, &place, sent)?;
+            verify_rows(writer, &place, sent)?;
         }
         let payload = Payload {
             collection: to.is_none().then(|| place.name().to_owned()),
@@ -132,19 +132,15 @@ fn rows(writer: &MongoWriter<'_>, metadata: Metadata, mut stage: RowStage) -> Re
     Err(replaced(&writer.key))
 }
 
-/// Rows in a collection of their own: all there, and indexed.
-fn settle_rows(writer: &MongoWriter<'_>, stage: &RowStage, place: &Place, sent: u64) -> Result<()> {
-    let connection = writer.storage.connection()?;
+/// Whether all rows of a new collection are there.
+fn verify_rows(writer: &MongoWriter<'_>, place: &Place, sent: u64) -> Result<()> {
     let stored = writer.storage.count(place.name(), None)?;
     if stored != sent {
         return Err(
             Error::corrupt(format!("the server has {stored} of {sent} rows")).hint("put it again"),
         );
     }
-    if sent == 0 {
-        writer.storage.create_collection(place.name())?;
-    }
-    connection.index_rows(place.name(), &indexed(stage))
+    Ok(())
 }
 
 fn documents(

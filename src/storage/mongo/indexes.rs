@@ -91,14 +91,21 @@ impl Connection {
         Ok(())
     }
 
-    /// The indexes of rows: the index columns together, and the row id.
+    /// Makes the indexes of rows, and their collection: the index columns together, and the
+    /// row id.
     pub fn index_rows(&self, collection: &str, index: &[String]) -> Result<()> {
         let ascending = |name: &str| (name.to_owned(), Bson::Int64(1));
-        if !index.is_empty() {
-            let fields: Fields = index.iter().map(|name| ascending(name)).collect();
-            self.ensure_index(collection, &fields, false)?;
-        }
-        self.ensure_index(collection, &vec![ascending(ROW_ID)], false)
+        let columns: Fields = index.iter().map(|name| ascending(name)).collect();
+        let models = [columns, vec![ascending(ROW_ID)]].map(|fields| {
+            let options = IndexOptions::builder().name(name(&fields)).build();
+            IndexModel::builder()
+                .keys(fields.iter().cloned().collect::<Document>())
+                .options(options)
+                .build()
+        });
+        let collection = self.documents(collection);
+        self.run(collection.create_indexes(models).into_future())?;
+        Ok(())
     }
 }
 

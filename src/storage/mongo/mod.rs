@@ -197,17 +197,6 @@ impl MongoStorage {
         }
     }
 
-    /// Makes a collection that has no documents yet.
-    fn create_collection(&self, name: &str) -> Result<()> {
-        let connection = self.connection()?;
-        match connection.attempt(connection.database().create_collection(name).into_future())? {
-            Err(error) if refusal(&error) != Some(code::NAMESPACE_EXISTS) => {
-                Err(connection.explained(&error))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// How many documents a collection has; without a filter the server knows.
     fn count(&self, collection: &str, filter: Option<Document>) -> Result<u64> {
         let connection = self.connection()?;

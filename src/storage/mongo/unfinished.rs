@@ -113,10 +113,10 @@ impl Unfinished {
                     .progress
                     .note("waiting for another process to finish writing");
                 storage.clean_up(|found| found.get("_id") == Some(&id))?;
-                connection.wait(tokio::time::sleep(Duration::from_secs(1)))?;
+                connection.wait(async { tokio::time::sleep(Duration::from_secs(1)).await })?;
                 continue;
             }
-            connection.wait(tokio::time::sleep(POLL))?;
+            connection.wait(async { tokio::time::sleep(POLL).await })?;
         }
         let renewal = connection.spawn(renew(connection.documents(COLLECTION), token));
         Ok(Unfinished {

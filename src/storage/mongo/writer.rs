@@ -204,7 +204,13 @@ impl MongoWriter<'_> {
                         let next = self.storage.next_row(place.name())?;
                         (place, next)
                     }
-                    None => (Place::collection(self.storage)?, 0),
+                    None => {
+                        let place = Place::collection(self.storage)?;
+                        // Before there are rows: a server may find it hard to index many
+                        // at once.
+                        connection.index_rows(place.name(), &indexed(&stage.fields))?;
+                        (place, 0)
+                    }
                 };
                 let sink = RowSink::open(connection, place.name(), &stage.fields, next)?;
                 stage.sent.insert((sink, place))
@@ -325,9 +331,9 @@ impl Writer for MongoWriter<'_> {
     }
 }
 
-/// The index columns of staged rows, for their index.
-pub(super) fn indexed(stage: &RowStage) -> Vec<String> {
-    let names = index_names(&stage.fields);
+/// The index columns of rows with these fields, for their index.
+fn indexed(fields: &[Field]) -> Vec<String> {
+    let names = index_names(fields);
     match names.is_empty() {
         true => vec![crate::storage::projection::INDEX.to_owned()],
         false => names,
