@@ -11,35 +11,38 @@ use omega::storage::{Key, Metadata, Mode, Selection, Storage, Update};
 use polars::prelude::*;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+mod server;
+mod stores;
+
+use stores::{open, places};
 
 const STORE: &str = "OM_TEST_STORE";
 const TASK: &str = "OM_TEST_TASK";
 const NUMBER: &str = "OM_TEST_NUMBER";
 
 const PROCESSES: i64 = 8;
-const PUTS: i64 = 200;
 const APPENDS: i64 = 25;
+
+/// How often each process puts an object.
+fn puts(store: &str) -> i64 {
+    match store.starts_with("mongodb://") {
+        true => 40,
+        false => 200,
+    }
+}
 
 fn key(name: &str) -> Key {
     Key::new("omegaml", "data/", name)
 }
 
-fn open(path: &Path) -> EmbeddedStorage {
-    EmbeddedStorage::open(path, Options::default()).unwrap()
-}
-
-fn start(store: &Path, task: &str, number: i64) -> Child {
+fn start(store: &str, task: &str, number: i64) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
-        .envs([
-            (STORE, store.to_str().unwrap()),
-            (TASK, task),
-            (NUMBER, &number.to_string()),
-        ])
+        .envs([(STORE, store), (TASK, task), (NUMBER, &number.to_string())])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -64,13 +67,15 @@ fn child() {
     let (Ok(store), Ok(task)) = (std::env::var(STORE), std::env::var(TASK)) else {
         return;
     };
-    let storage = open(&PathBuf::from(store));
+    let storage = open(&store);
+    let storage = storage.as_ref();
+    let puts = puts(&store);
     let number: i64 = std::env::var(NUMBER).unwrap().parse().unwrap();
     match task.as_str() {
-        "same name" => (0..PUTS).for_each(|put| put_on_shared_name(&storage, number, put)),
-        "own names" => (0..PUTS).for_each(|put| {
+        "same name" => (0..puts).for_each(|put| put_on_shared_name(storage, number * puts + put)),
+        "own names" => (0..puts).for_each(|put| {
             put_blob(
-                &storage,
+                storage,
                 &format!("own {number}/{put}"),
                 &own_content(number, put),
             );
@@ -82,15 +87,14 @@ fn child() {
                 .commit(Metadata::new(key("appended"), "pandas.dfrows"))
                 .unwrap();
         }),
-        "read" => read_until_stopped(&storage),
+        "read" => read_until_stopped(storage),
         other => panic!("no such task: {other}"),
     }
 }
 
 /// Rows for the reader to recognise: all say who has written them.
-fn put_on_shared_name(storage: &dyn Storage, number: i64, put: i64) {
+fn put_on_shared_name(storage: &dyn Storage, mark: i64) {
     let mut writer = storage.write(&key("shared"), Mode::Replace).unwrap();
-    let mark = number * PUTS + put;
     writer.rows(df!("n" => vec![mark; 50]).unwrap()).unwrap();
     let mut metadata = Metadata::new(key("shared"), "pandas.dfrows");
     metadata.attributes = doc! { "mark": mark };
@@ -125,13 +129,9 @@ fn appended(number: i64, append: i64) -> DataFrame {
 }
 
 fn numbers(storage: &dyn Storage, metadata: &Metadata) -> Vec<i64> {
-    let frame = storage
-        .scan(metadata, &Query::default())
+    let frame = storage.scan(metadata, &Query::default()).unwrap().frame;
+    omega::frame::collect(frame)
         .unwrap()
-        .frame
-        .collect()
-        .unwrap();
-    frame
         .column("n")
         .unwrap()
         .i64()
@@ -182,10 +182,21 @@ fn read_until_stopped(storage: &dyn Storage) {
 
 #[test]
 fn eight_processes_lose_nothing() {
+    lose_nothing("embedded");
+}
+
+#[test]
+fn eight_clients_of_a_database_lose_nothing() {
+    lose_nothing("mongo");
+}
+
+fn lose_nothing(kind: &str) {
     let started = Instant::now();
     let home = tempfile::tempdir().unwrap();
-    let store = home.path().join("store");
+    let store = places(kind, &home.path().join("store"));
+    let puts = puts(&store);
     let storage = open(&store);
+    let storage = storage.as_ref();
     let writer = storage.write(&key("log"), Mode::Create).unwrap();
     writer
         .commit(Metadata::new(key("log"), "python.data"))
@@ -199,7 +210,7 @@ fn eight_processes_lose_nothing() {
         );
         println!("{task}: {:?}", started.elapsed());
     }
-    put_blob(&storage, "stop", b"");
+    put_blob(storage, "stop", b"");
     all_succeed(readers);
 
     // Every put on the shared name has happened once, and the last of them is there.
@@ -211,17 +222,17 @@ fn eight_processes_lose_nothing() {
         .iter()
         .map(|mark| mark.as_i64().unwrap())
         .collect();
-    assert_eq!(marks.len() as i64, PROCESSES * PUTS);
+    assert_eq!(marks.len() as i64, PROCESSES * puts);
     assert_eq!(
         marks.iter().copied().collect::<BTreeSet<_>>(),
-        (0..PROCESSES * PUTS).collect()
+        (0..PROCESSES * puts).collect()
     );
     let shared = storage.find(&key("shared")).unwrap().unwrap();
     let mark = shared.attributes.get_i64("mark").unwrap();
-    assert_eq!(numbers(&storage, &shared), vec![mark; 50]);
+    assert_eq!(numbers(storage, &shared), vec![mark; 50]);
 
     for number in 0..PROCESSES {
-        for put in 0..PUTS {
+        for put in 0..puts {
             let found = storage
                 .find(&key(&format!("own {number}/{put}")))
                 .unwrap()
@@ -237,7 +248,7 @@ fn eight_processes_lose_nothing() {
     }
 
     let grown = storage.find(&key("appended")).unwrap().unwrap();
-    let rows = numbers(&storage, &grown);
+    let rows = numbers(storage, &grown);
     assert_eq!(rows.len() as i64, PROCESSES * APPENDS * 10);
     assert_eq!(
         rows.iter().copied().collect::<BTreeSet<_>>(),
@@ -252,6 +263,7 @@ fn eight_processes_lose_nothing() {
     let report = storage.check(true, &Silent).unwrap();
     assert!(report.damaged.is_empty(), "{report:?}");
     assert_eq!(report.leftovers, 0, "{report:?}");
+    stores::no_leftovers(&store, kind);
     println!("{:?}", started.elapsed());
 }
 
@@ -272,7 +284,8 @@ impl Progress for Notes {
 #[test]
 fn a_writer_waits_with_a_word_and_a_limit() {
     let home = tempfile::tempdir().unwrap();
-    put_blob(&open(home.path()), "a", b"x");
+    let embedded = open(home.path().to_str().unwrap());
+    put_blob(embedded.as_ref(), "a", b"x");
     let notes = Arc::new(Notes::default());
     let options = Options {
         lock_timeout: Duration::from_millis(1200),

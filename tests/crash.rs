@@ -8,14 +8,17 @@
 use bson::doc;
 use omega::frame::Query;
 use omega::progress::Silent;
-use omega::storage::embedded::{EmbeddedStorage, Options, crash};
-use omega::storage::{Key, Metadata, Mode, Selection, Storage, Update};
+use omega::storage::{Key, Metadata, Mode, Selection, Storage, Update, crash};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+mod server;
+mod stores;
+
+use stores::{open, places};
 
 const STORE: &str = "OM_TEST_STORE";
 const STEP: &str = "OM_TEST_STEP";
@@ -27,7 +30,7 @@ struct Step {
     run: fn(&dyn Storage),
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step {
         name: "first put into nothing",
         prepare: |_| {},
@@ -62,6 +65,11 @@ const STEPS: [Step; 14] = [
         name: "many row groups",
         prepare: |s| put(s, Mode::Create, 1),
         run: large,
+    },
+    Step {
+        name: "rows that cannot wait in memory",
+        prepare: |s| put(s, Mode::Create, 1),
+        run: wide,
     },
     Step {
         name: "put a file",
@@ -104,10 +112,6 @@ fn key(name: &str) -> Key {
     Key::new("omegaml", "data/", name)
 }
 
-fn open(path: &Path) -> EmbeddedStorage {
-    EmbeddedStorage::open(path, Options::default()).unwrap()
-}
-
 fn numbers(number: i64, rows: i64) -> DataFrame {
     let n: Vec<i64> = (0..rows).map(|row| number * 1000 + row).collect();
     df!("n" => n).unwrap()
@@ -129,6 +133,21 @@ fn large(storage: &dyn Storage) {
         .unwrap();
 }
 
+fn wide(storage: &dyn Storage) {
+    let mut writer = storage.write(&key("object"), Mode::Replace).unwrap();
+    let text = vec!["x".repeat(1 << 20); 14];
+    (0..3).for_each(|number| {
+        let mut frame = numbers(number, 14);
+        frame
+            .with_column(Column::new("text".into(), &text))
+            .unwrap();
+        writer.rows(frame).unwrap();
+    });
+    writer
+        .commit(Metadata::new(key("object"), "pandas.dfrows"))
+        .unwrap();
+}
+
 fn blob(storage: &dyn Storage, name: &str, length: usize) {
     let mut writer = storage.write(&key(name), Mode::Replace).unwrap();
     writer.bytes(&vec![length as u8; length]).unwrap();
@@ -140,7 +159,8 @@ fn blob(storage: &dyn Storage, name: &str, length: usize) {
 fn documents(storage: &dyn Storage, mode: Mode, count: i32) {
     let mut writer = storage.write(&key("object"), mode).unwrap();
     let text = "x".repeat(500);
-    (0..count).for_each(|n| writer.document(doc! { "_id": n, "text": &text }).unwrap());
+    let first = if mode == Mode::Append { 10 } else { 0 };
+    (first..first + count).for_each(|n| writer.document(doc! { "_id": n, "text": &text }).unwrap());
     writer
         .commit(Metadata::new(key("object"), "python.data"))
         .unwrap();
@@ -162,12 +182,8 @@ fn state(storage: &dyn Storage) -> Vec<String> {
         let count = storage.stats(metadata).unwrap().count;
         match metadata.kind.as_str() {
             "pandas.dfrows" => {
-                let frame = storage
-                    .scan(metadata, &Query::default())
-                    .unwrap()
-                    .frame
-                    .collect()
-                    .unwrap();
+                let frame = storage.scan(metadata, &Query::default()).unwrap().frame;
+                let frame = omega::frame::collect(frame).unwrap();
                 let column = frame.column("n").unwrap().i64().unwrap().clone();
                 column
                     .into_no_null_iter()
@@ -197,23 +213,8 @@ fn state(storage: &dyn Storage) -> Vec<String> {
     objects.iter().map(describe).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
-    if !from.exists() {
-        return;
-    }
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
 /// Runs the `child` below as another process.
-fn spawn(store: &Path, step: &str, crash_at: Option<u64>) -> Child {
+fn spawn(store: &str, step: &str, crash_at: Option<u64>) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "child", "--nocapture"])
@@ -233,35 +234,38 @@ fn child() {
     let (Ok(store), Ok(name)) = (std::env::var(STORE), std::env::var(STEP)) else {
         return;
     };
-    let storage = open(&PathBuf::from(store));
+    let storage = open(&store);
     match STEPS.iter().find(|step| step.name == name) {
-        Some(step) => (step.run)(&storage),
-        None => work_for_ever(&storage),
+        Some(step) => (step.run)(storage.as_ref()),
+        None => work_for_ever(storage.as_ref()),
     }
 }
 
 /// Dies at each point of one step; the number of deaths.
-fn die_everywhere(step: &Step) -> u64 {
+fn die_everywhere(step: &Step, kind: &str) -> u64 {
     let home = tempfile::tempdir().unwrap();
-    let template = home.path().join("template");
-    (step.prepare)(&open(&template));
-    let before = state(&open(&template));
-    let finished = home.path().join("finished");
-    copy(&template, &finished);
-    (step.run)(&open(&finished));
-    let after = state(&open(&finished));
+    let prepared = |name: &str| {
+        let place = places(kind, &home.path().join(name));
+        (step.prepare)(open(&place).as_ref());
+        place
+    };
+    let template = prepared("template");
+    let before = state(open(&template).as_ref());
+    (step.run)(open(&template).as_ref());
+    let after = state(open(&template).as_ref());
     assert_ne!(before, after, "{}", step.name);
 
     for point in 1.. {
-        let store = home.path().join(format!("store {point}"));
-        copy(&template, &store);
+        let folder = format!("store {point}");
+        let store = prepared(&folder);
         let survived = spawn(&store, step.name, Some(point))
             .wait()
             .unwrap()
             .success();
-        let place = format!("{}, point {point}", step.name);
+        let place = format!("{kind}: {}, point {point}", step.name);
         let storage = open(&store);
-        let found = state(&storage);
+        let storage = storage.as_ref();
+        let found = state(storage);
         assert!(found == before || found == after, "{place}: {found:?}");
         assert!(
             !survived || found == after,
@@ -271,20 +275,20 @@ fn die_everywhere(step: &Step) -> u64 {
         assert!(report.damaged.is_empty(), "{place}: {report:?}");
         assert!(report.leftovers <= 32, "{place}: {report:?}");
         assert_eq!(
-            state(&storage),
+            state(storage),
             found,
             "{place}: the repair has changed something"
         );
         let report = storage.check(false, &Silent).unwrap();
         assert_eq!(report.leftovers, 0, "{place}: {report:?}");
+        stores::no_leftovers(&store, &place);
         if found == before && point % 3 == 0 {
             // The store is as good as new.
-            (step.run)(&storage);
-            assert_eq!(state(&storage), after, "{place}: not after another try");
+            (step.run)(storage);
+            assert_eq!(state(storage), after, "{place}: not after another try");
         }
-        drop(storage);
         // The first points of the first put come before there is a directory.
-        let _ = std::fs::remove_dir_all(&store);
+        let _ = std::fs::remove_dir_all(home.path().join(folder));
         if survived {
             assert!(point > 2, "{place}: the step has no failure points");
             return point - 1;
@@ -293,8 +297,7 @@ fn die_everywhere(step: &Step) -> u64 {
     0
 }
 
-#[test]
-fn a_process_may_die_at_every_step() {
+fn die_at_every_step(kind: &str, steps: &[&Step], at_least: u64) {
     let started = Instant::now();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let deaths = std::sync::atomic::AtomicU64::new(0);
@@ -302,21 +305,41 @@ fn a_process_may_die_at_every_step() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(step) =
-                    STEPS.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                    steps.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
                 {
-                    let here = die_everywhere(step);
-                    println!("{}: {here} deaths", step.name);
+                    let here = die_everywhere(step, kind);
+                    println!(
+                        "{kind}: {}: {here} deaths, {:?}",
+                        step.name,
+                        started.elapsed()
+                    );
                     deaths.fetch_add(here, std::sync::atomic::Ordering::Relaxed);
                 }
             });
         }
     });
     let deaths = deaths.into_inner();
-    println!("{deaths} deaths in {:?}", started.elapsed());
+    println!("{kind}: {deaths} deaths in {:?}", started.elapsed());
     assert!(
-        deaths >= 200,
+        deaths >= at_least,
         "only {deaths} failure points: has a write path lost its own?"
     );
+}
+
+#[test]
+fn a_process_may_die_at_every_step() {
+    die_at_every_step("embedded", &STEPS.iter().collect::<Vec<_>>(), 200);
+}
+
+#[test]
+fn a_client_of_a_database_may_die_at_every_step() {
+    // A database has nothing to compact and no row groups.
+    let others = ["append and compact", "many row groups"];
+    let steps: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| !others.contains(&step.name))
+        .collect();
+    die_at_every_step("mongo", &steps, 170);
 }
 
 /// Writes objects whose content can be told from their length.
@@ -347,13 +370,9 @@ fn is_whole(storage: &dyn Storage) {
     for metadata in storage.list(&Selection::new("omegaml", "data/")).unwrap() {
         let count = storage.stats(&metadata).unwrap().count;
         let numbers = || {
-            let frame = storage
-                .scan(&metadata, &Query::default())
+            let frame = storage.scan(&metadata, &Query::default()).unwrap().frame;
+            omega::frame::collect(frame)
                 .unwrap()
-                .frame
-                .collect()
-                .unwrap();
-            frame
                 .column("n")
                 .unwrap()
                 .i64()
@@ -393,27 +412,38 @@ fn is_whole(storage: &dyn Storage) {
     }
 }
 
-#[test]
-fn a_process_may_be_killed_at_any_time() {
+fn kill_at_any_time(kind: &str, kills: u64, longest: u64) {
     let home = tempfile::tempdir().unwrap();
-    let store = home.path().join("store");
+    let store = places(kind, &home.path().join("store"));
     // A generator that is good enough to choose moments.
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..40 {
+    for _ in 0..kills {
         let mut process = spawn(&store, "work for ever", None);
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        std::thread::sleep(Duration::from_millis(30 + (random >> 33) % 270));
+        std::thread::sleep(Duration::from_millis(30 + (random >> 33) % longest));
         process.kill().unwrap();
         assert!(!process.wait().unwrap().success());
-        is_whole(&open(&store));
+        is_whole(open(&store).as_ref());
     }
     let storage = open(&store);
+    let storage = storage.as_ref();
     let report = storage.check(true, &Silent).unwrap();
     assert!(report.damaged.is_empty(), "{report:?}");
-    assert!(report.leftovers <= 40 * 34, "{report:?}");
+    assert!(report.leftovers <= kills * 34, "{report:?}");
     assert!(report.objects >= 2, "{report:?}");
-    is_whole(&storage);
+    is_whole(storage);
     assert_eq!(storage.check(false, &Silent).unwrap().leftovers, 0);
+    stores::no_leftovers(&store, kind);
+}
+
+#[test]
+fn a_process_may_be_killed_at_any_time() {
+    kill_at_any_time("embedded", 40, 270);
+}
+
+#[test]
+fn a_client_of_a_database_may_be_killed_at_any_time() {
+    kill_at_any_time("mongo", 20, 1_500);
 }

@@ -85,7 +85,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Program, "OM_PROFILE", None, "named profile to use; like --profile"),
     variable(Group::Program, "OM_NO_PROGRESS", None, "no progress bars, if set; like --no-progress"),
     variable(Group::Program, "OM_COMPLETE", None, "set by shell completion: the shell that asks"),
-    variable(Group::Program, "OM_CRASH_AT", None, "tests only: abort at this step of a write to the disk"),
+    variable(Group::Program, "OM_CRASH_AT", None, "tests only: abort at this step of a write to the disk or to a server"),
 
     variable(Group::Store, "OMEGA_STORE_URL", None, "the embedded store's directory as file:///path; default: the user's data directory"),
     variable(Group::Store, "OMEGA_MONGO_URL", None, "MongoDB of an omega|ml cluster: mongodb://user:password@host:port/database"),

@@ -16,6 +16,7 @@
 //! `_om#rowid` are the storage's business: MongoDB writes them, others derive them
 //! from the position. Rows come back in the order in which they were written.
 
+pub mod crash;
 pub mod embedded;
 mod fields;
 mod key;

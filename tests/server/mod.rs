@@ -190,7 +190,10 @@ pub fn raw(url: &str) -> Raw {
     let (address, options) = url.split_once('?').unwrap_or((url, ""));
     let (_, name) = address.rsplit_once('/').unwrap();
     let database = runtime.block_on(async {
-        let with_admin = format!("{address}?authSource=admin&{options}");
+        let mut with_admin = format!("{address}?authSource=admin");
+        if !options.is_empty() {
+            with_admin.push_str(&format!("&{options}"));
+        }
         let client = Client::with_uri_str(&with_admin).await.unwrap();
         client.database(name)
     });

@@ -1,10 +1,10 @@
 //! What the objects hold, in the database: rows and blobs in files, documents in a table.
 
-use super::crash;
 use super::database::Sql;
 use super::digest::Digests;
 use super::layout::Layout;
 use crate::error::{Error, Result};
+use crate::storage::crash;
 use crate::storage::refusal::ContentKind;
 use rusqlite::{Connection, OptionalExtension, params};
 

@@ -1,10 +1,10 @@
 //! The SQLite database of a store: connections, the schema and its version, waiting for
 //! other writers, and what SQLite's errors mean. Knows nothing of objects.
 
-use super::crash;
 use super::layout::{Layout, disk_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::storage::crash;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::File;
 use std::io;

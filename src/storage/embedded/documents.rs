@@ -2,7 +2,6 @@
 //! commit; read from one state of the database, each proved against its checksum.
 
 use super::contents::grow;
-use super::crash;
 use super::database::{Database, Sql};
 use super::layout::Layout;
 use super::objects::{seal, unseal};
@@ -11,6 +10,7 @@ use super::staging::StagedFile;
 use crate::error::{Context, Error, Result};
 use crate::progress::Progress;
 use crate::storage::Metadata;
+use crate::storage::crash;
 use crate::storage::refusal::ContentKind;
 use bson::oid::ObjectId;
 use bson::{Bson, Document};

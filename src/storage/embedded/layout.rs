@@ -2,8 +2,8 @@
 //! `content/` with one file for each blob and each part of rows. File names are ids;
 //! names of objects never reach the file system.
 
-use super::crash;
 use crate::error::{Error, Result};
+use crate::storage::crash;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,6 @@ mod check;
 mod commit;
 mod compact;
 mod contents;
-pub mod crash;
 mod database;
 mod digest;
 mod documents;
@@ -27,7 +26,7 @@ mod writer;
 
 use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
-    Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer,
+    Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer, crash,
     local_now,
 };
 use crate::error::{Error, Result};

@@ -1,9 +1,9 @@
 //! Metadata in the database: one row an object, found by bucket, prefix and name.
 
-use super::crash;
 use super::database::Sql;
 use super::digest::sha256;
 use crate::error::{Context, Error, Result};
+use crate::storage::crash;
 use crate::storage::{Key, Metadata, Selection};
 use bson::Document;
 use rusqlite::{Connection, OptionalExtension, params};

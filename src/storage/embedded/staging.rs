@@ -2,10 +2,10 @@
 //! writer lives, so that the sweeper can tell the dead from the living, and it is
 //! removed on drop unless a transaction has made it part of an object.
 
-use super::crash;
 use super::digest::{Digester, Digests};
 use super::layout::{Layout, disk_error, sync_directory};
 use crate::error::{Error, Result};
+use crate::storage::crash;
 use bson::oid::ObjectId;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};

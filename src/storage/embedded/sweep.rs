@@ -3,8 +3,9 @@
 
 use super::database::Sql;
 use super::layout::disk_error;
-use super::{EmbeddedStorage, contents, crash};
+use super::{EmbeddedStorage, contents};
 use crate::error::Result;
+use crate::storage::crash;
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};

@@ -6,6 +6,7 @@ use super::address::Address;
 use crate::config::{Url, mask_text};
 use crate::error::{Context, Error, ErrorKind, IntoError, Result};
 use crate::progress::Progress;
+use crate::storage::crash;
 use bson::{Document, RawDocumentBuf};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind, WriteFailure};
 use mongodb::{Client, Collection, Database};
@@ -72,7 +73,8 @@ impl Connection {
 
     /// Runs `work` to its end, unless the user interrupts it.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, DriverError>>) -> Result<T> {
-        self.wait(work)?.map_err(|error| failure(&error, &self.url))
+        self.attempt(work)?
+            .map_err(|error| failure(&error, &self.url))
     }
 
     /// As [`Connection::run`], for a caller that tells the driver's errors apart.
@@ -80,6 +82,7 @@ impl Connection {
         &self,
         work: impl Future<Output = Result<T, DriverError>>,
     ) -> Result<Result<T, DriverError>> {
+        crash::point();
         self.wait(work)
     }
 
@@ -134,7 +137,9 @@ pub(super) async fn insert(
     command: RawDocumentBuf,
     count: usize,
 ) -> Result<(), DriverError> {
+    crash::point();
     let reply = database.run_raw_command(command).await?;
+    crash::point();
     if let Ok(errors) = reply.get_array("writeErrors")
         && let Some(first) = errors.first().and_then(|error| error.as_document())
     {

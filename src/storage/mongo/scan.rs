@@ -7,7 +7,7 @@ use super::catalog::Entry;
 use super::connection::Connection;
 use super::pipeline::{self, Plan};
 use super::reader::{Reading, RowReader};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Query;
 use crate::frame::bson::Field;
 use crate::storage::projection::{INDEX, Projection, ROW_ID};
@@ -60,7 +60,7 @@ pub(super) fn planned(
     let projection = Projection::new(&stored, &mut rest);
     let mut known: Vec<Field> = Vec::with_capacity(fields.len() + 2);
     known.extend(projection.index.then(|| position(INDEX)));
-    known.extend(fields);
+    known.extend(fields.iter().cloned());
     known.extend(projection.row_id.then(|| position(ROW_ID)));
     let plan = pipeline::plan(&rest, &known)?;
     let columns = match &plan.group {
@@ -78,6 +78,7 @@ pub(super) fn planned(
         connection: storage.connection()?.clone(),
         extent: storage.extent(&entry)?,
         entry,
+        stored: fields,
         known,
         columns,
         filter: plan.filter.clone(),
@@ -108,13 +109,21 @@ pub(super) struct Extent {
     pub committed: Option<Document>,
 }
 
+/// How often a read starts again because its object was replaced meanwhile.
+const ATTEMPTS: usize = 8;
+
 /// The rows of one object, as a source of Polars.
+#[derive(Clone)]
 pub(super) struct Table {
     storage: MongoStorage,
     connection: Arc<Connection>,
     entry: Entry,
     extent: Extent,
+    /// All fields of the documents.
+    stored: Vec<Field>,
+    /// The same, with the derived columns that are named.
     known: Vec<Field>,
+    /// What is read.
     columns: Vec<Field>,
     filter: Option<Document>,
     sort: Option<Document>,
@@ -190,6 +199,64 @@ impl Table {
             None => Err(dropped(key)),
         }
     }
+
+    /// The same of what has taken the object's place, if that has the same columns.
+    fn followed(&self) -> Result<Option<Table>> {
+        let entry = self
+            .storage
+            .locate(&self.entry.metadata, ContentKind::Rows)?;
+        let same = entry.metadata.content != self.entry.metadata.content
+            && self.storage.fields(&entry)? == self.stored;
+        match same {
+            false => Ok(None),
+            true => Ok(Some(Table {
+                extent: self.storage.extent(&entry)?,
+                entry,
+                ..self.clone()
+            })),
+        }
+    }
+
+    /// All rows of one state of the object.
+    fn read(
+        &self,
+        columns: &[Field],
+        filter: Option<Document>,
+        limit: Option<u64>,
+    ) -> Result<DataFrame> {
+        let mut table = self.clone();
+        for _ in 0..ATTEMPTS {
+            match table.read_once(columns, filter.clone(), limit) {
+                Err(error) if error.kind() == ErrorKind::Conflict => match table.followed()? {
+                    Some(followed) => table = followed,
+                    None => return Err(error),
+                },
+                done => return done,
+            }
+        }
+        table.read_once(columns, filter, limit)
+    }
+
+    fn read_once(
+        &self,
+        columns: &[Field],
+        filter: Option<Document>,
+        limit: Option<u64>,
+    ) -> Result<DataFrame> {
+        let mut reader = RowReader::open(
+            self.connection.clone(),
+            self.reading(columns, filter, limit),
+        )?;
+        let mut whole = reader.empty()?;
+        while let Some(frame) = reader.next()? {
+            self.storage.options.progress.check()?;
+            whole
+                .vstack_mut_owned(frame)
+                .map_err(|error| Error::failed("cannot join rows").because(error))?;
+        }
+        self.verify()?;
+        Ok(whole)
+    }
 }
 
 impl AnonymousScan for Table {
@@ -231,22 +298,7 @@ impl AnonymousScan for Table {
             .n_rows
             .filter(|_| predicate.is_none())
             .map(|rows| rows as u64);
-        let read = || -> Result<DataFrame> {
-            let mut reader = RowReader::open(
-                self.connection.clone(),
-                self.reading(&columns, pushed, limit),
-            )?;
-            let mut whole = reader.empty()?;
-            while let Some(frame) = reader.next()? {
-                self.storage.options.progress.check()?;
-                whole
-                    .vstack_mut_owned(frame)
-                    .map_err(|error| Error::failed("cannot join rows").because(error))?;
-            }
-            self.verify()?;
-            Ok(whole)
-        };
-        let frame = read().map_err(carried)?;
+        let frame = self.read(&columns, pushed, limit).map_err(carried)?;
         let frame = frame.select(columns.iter().map(|field| field.column.as_str()))?;
         match predicate {
             Some(predicate) => frame.lazy().filter(predicate).collect(),

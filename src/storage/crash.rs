@@ -1,5 +1,5 @@
 //! Failure points for crash tests: with `OM_CRASH_AT=n` in the environment the process
-//! aborts at the n-th step that a write takes to the disk. For tests only; when the
+//! aborts at the n-th step that a write takes to the disk, or to the server. For tests only; when the
 //! variable is unset a point costs one read of a constant.
 
 use crate::config::Environment;
