@@ -17,6 +17,8 @@ mod metadata;
 mod modes;
 #[path = "conformance/reading.rs"]
 mod reading;
+#[path = "conformance/records.rs"]
+mod records;
 #[path = "conformance/rows.rs"]
 mod rows;
 mod server;
@@ -110,6 +112,14 @@ macro_rules! conforms {
                 keep_their_types
                 are_many
                 survive_being_replaced_while_read
+            }
+            records {
+                come_back_as_they_were
+                an_id_is_taken_once
+                change_on_condition
+                are_listed_newest_first
+                one_of_many_takes_it
+                expire
             }
             blobs {
                 come_back

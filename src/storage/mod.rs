@@ -23,6 +23,7 @@ mod key;
 mod metadata;
 pub mod mongo;
 mod projection;
+pub mod records;
 mod refusal;
 mod schema;
 
@@ -35,6 +36,7 @@ use crate::frame::Query;
 use crate::progress::Progress;
 use bson::{Bson, Document};
 use polars::prelude::{DataFrame, LazyFrame};
+use records::Records;
 use regex::Regex;
 use std::fmt::Debug;
 use std::io::{Read, Seek};
@@ -92,6 +94,9 @@ pub trait Storage: Debug + Send + Sync {
 
     /// Number of rows or documents, and size in bytes, without reading them.
     fn stats(&self, metadata: &Metadata) -> Result<Stats>;
+
+    /// The records of a space, e.g. `tasks`.
+    fn records(&self, space: &str) -> Box<dyn Records>;
 
     /// Verifies everything stored; with `repair` removes leftovers of dead writers.
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport>;

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The version of the schema below, kept in SQLite's `user_version`.
-const VERSION: i64 = 1;
+/// The version of the schema below, kept in SQLite's `user_version`. Version 1 has no
+/// records; it is brought up to date by whoever may write.
+const VERSION: i64 = 2;
 
 /// Marks our databases ("omdb"), kept in SQLite's `application_id`.
 const APPLICATION: i64 = 0x6f6d_6462;
@@ -63,6 +64,24 @@ CREATE INDEX documents_content ON documents (content);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+/// What version 2 has added. `state`, `owner` and `due` are what records are chosen by.
+const RECORDS: &str = "
+CREATE TABLE records (
+    space TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    due INTEGER,
+    created INTEGER NOT NULL,
+    expires INTEGER,
+    body BLOB NOT NULL,
+    PRIMARY KEY (space, id)
+) WITHOUT ROWID;
+CREATE INDEX records_created ON records (space, created);
+CREATE INDEX records_due ON records (space, state, due);
+CREATE INDEX records_expires ON records (space, expires) WHERE expires IS NOT NULL;
+";
+
 /// The database and its open connections.
 pub(super) struct Database {
     layout: Layout,
@@ -100,7 +119,7 @@ impl Database {
             }
             return Ok(None);
         }
-        let connection = match self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        let mut connection = match self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE) {
             Ok(connection) => connection,
             Err(error) if is_unwritable(&error) => return self.read_only(error).map(Some),
             Err(error) => return Err(self.explain(error, "open")),
@@ -111,6 +130,12 @@ impl Database {
             }
             Ok(0) => Ok(None),
             Ok(VERSION) => Ok(Some(connection)),
+            Ok(1) => {
+                if let Err(error) = self.make_tables(&mut connection) {
+                    tracing::debug!("the database stays of version 1: {error}");
+                }
+                Ok(Some(connection))
+            }
             Ok(newer) => Err(self.newer(newer)),
             Err(error) => Err(self.explain(error, "open")),
         }
@@ -145,6 +170,19 @@ impl Database {
 
     /// Runs `write` in a transaction of its own, after those of other processes.
     pub fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.write_at(write, "FULL")
+    }
+
+    /// As [`Database::write`], without waiting for the disk: a power cut may lose it.
+    pub fn write_soon<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.write_at(write, "NORMAL")
+    }
+
+    fn write_at<T>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T>,
+        synchronous: &str,
+    ) -> Result<T> {
         self.prepare()?;
         let mut connection = match self.idle() {
             Some(connection) => connection,
@@ -152,6 +190,9 @@ impl Database {
                 .connect(OpenFlags::SQLITE_OPEN_READ_WRITE)
                 .map_err(|error| self.explain(error, "write to"))?,
         };
+        connection
+            .pragma_update(None, "synchronous", synchronous)
+            .map_err(|error| self.explain(error, "write to"))?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| self.explain(error, "write to"))?;
@@ -250,7 +291,7 @@ impl Database {
         let connection =
             Connection::open_with_flags(uri, flags).map_err(|error| self.explain(error, "open"))?;
         match version(&connection) {
-            Ok(VERSION) => Ok(connection),
+            Ok(1 | VERSION) => Ok(connection),
             Ok(newer) => Err(self.newer(newer)),
             Err(error) => Err(self.explain(error, "open")),
         }
@@ -258,13 +299,12 @@ impl Database {
 
     fn make_tables(&self, connection: &mut Connection) -> Result<()> {
         let found = version(connection).map_err(|error| self.explain(error, "open"))?;
-        if found == VERSION {
-            return Ok(());
+        match found {
+            VERSION => return Ok(()),
+            0 => self.switch_to_wal(connection)?,
+            1 => {}
+            newer => return Err(self.newer(newer)),
         }
-        if found != 0 {
-            return Err(self.newer(found));
-        }
-        self.switch_to_wal(connection)?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| self.explain(error, "write to"))?;
@@ -284,11 +324,13 @@ impl Database {
                 ))
                 .hint("choose another directory for the store"));
             }
-            let script = format!(
-                "{SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-            );
             transaction
-                .execute_batch(&script)
+                .execute_batch(&format!("{SCHEMA} PRAGMA application_id = {APPLICATION};"))
+                .map_err(|error| self.explain(error, "write to"))?;
+        }
+        if found < VERSION {
+            transaction
+                .execute_batch(&format!("{RECORDS} PRAGMA user_version = {VERSION};"))
                 .map_err(|error| self.explain(error, "write to"))?;
         }
         crash::around(|| transaction.commit()).map_err(|error| self.explain(error, "write to"))

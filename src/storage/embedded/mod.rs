@@ -18,12 +18,14 @@ mod documents;
 mod layout;
 mod objects;
 mod reading;
+mod records;
 mod rows;
 mod scan;
 mod staging;
 mod sweep;
 mod writer;
 
+use super::records::Records;
 use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
     Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer, crash,
@@ -66,7 +68,7 @@ impl Default for Options {
 /// A store in a directory.
 pub struct EmbeddedStorage {
     layout: Layout,
-    database: Database,
+    database: Arc<Database>,
     progress: Arc<dyn Progress>,
 }
 
@@ -98,7 +100,7 @@ impl EmbeddedStorage {
         );
         Ok(EmbeddedStorage {
             layout,
-            database,
+            database: Arc::new(database),
             progress: options.progress,
         })
     }
@@ -252,6 +254,13 @@ impl Storage for EmbeddedStorage {
                 count: (content.kind != ContentKind::Blob).then_some(content.count),
                 bytes: content.bytes,
             },
+        })
+    }
+
+    fn records(&self, space: &str) -> Box<dyn Records> {
+        Box::new(records::EmbeddedRecords {
+            database: self.database.clone(),
+            space: space.to_owned(),
         })
     }
 

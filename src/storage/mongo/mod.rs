@@ -19,6 +19,7 @@ mod indexes;
 mod layout;
 mod pipeline;
 mod reader;
+mod records;
 mod rename;
 mod rows;
 mod scan;
@@ -26,6 +27,7 @@ mod unfinished;
 mod upload;
 mod writer;
 
+use super::records::Records;
 use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
     Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer,
@@ -446,6 +448,10 @@ impl Storage for MongoStorage {
             count,
             bytes: self.bytes(&content)?,
         })
+    }
+
+    fn records(&self, space: &str) -> Box<dyn Records> {
+        Box::new(records::MongoRecords::new(self, space))
     }
 
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport> {
