@@ -5,6 +5,8 @@ mod input;
 mod local;
 mod model;
 mod objects;
+pub mod record;
+pub mod tasks;
 
 pub use input::Input;
 pub use local::LocalRuntime;
@@ -109,6 +111,11 @@ impl TaskRecord {
             }
         }
     }
+}
+
+/// Now, as records of tasks have it: RFC 3339 in UTC, to the millisecond.
+fn timestamp() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// Submits tasks and tells what became of them.

@@ -122,6 +122,29 @@ impl Change {
     }
 }
 
+/// A change of one record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alteration {
+    /// The record.
+    pub id: String,
+    /// One of these must hold, if there are any.
+    pub conditions: Vec<When>,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+impl Alteration {
+    /// The same change of many records.
+    pub fn all(ids: &[&str], conditions: &[When], change: &Change) -> Vec<Self> {
+        let one = |id: &&str| Alteration {
+            id: (*id).to_owned(),
+            conditions: conditions.to_vec(),
+            change: change.clone(),
+        };
+        ids.iter().map(one).collect()
+    }
+}
+
 /// The records of one space, e.g. `tasks`.
 pub trait Records: Send + Sync {
     /// Adds records; answers the ids of those that were there already and stay as they are.
@@ -130,9 +153,9 @@ pub trait Records: Send + Sync {
     /// The record of this id.
     fn get(&self, id: &str) -> Result<Option<Record>>;
 
-    /// Changes those of the records of which one of the conditions holds, each in one step;
-    /// answers them as they are now. Without conditions all are changed.
-    fn change(&self, ids: &[&str], conditions: &[When], change: &Change) -> Result<Vec<Record>>;
+    /// Changes records, each in one step if one of its conditions holds; answers those that
+    /// were changed, as they are now, in any order. No id may come twice.
+    fn change(&self, changes: &[Alteration]) -> Result<Vec<Record>>;
 
     /// Records of which one of the conditions holds (without conditions all), newest
     /// first, at most `limit`.

@@ -2,7 +2,7 @@
 
 use bson::doc;
 use omega::storage::Storage;
-use omega::storage::records::{Change, Record, When, now};
+use omega::storage::records::{Alteration, Change, Record, When, now};
 
 fn made(id: &str, state: &str, created: i64) -> Record {
     Record {
@@ -22,7 +22,7 @@ pub fn come_back_as_they_were(storage: &dyn Storage) {
     assert!(records.list(&[], 10).unwrap().is_empty());
     assert!(
         records
-            .change(&["a"], &[], &Change::default())
+            .change(&Alteration::all(&["a"], &[], &Change::default()))
             .unwrap()
             .is_empty()
     );
@@ -85,7 +85,9 @@ pub fn change_on_condition(storage: &dyn Storage) {
     };
     let conditions = [When::states(&["NEW", "RETRY"]), expired.clone()];
     let everybody = ["new", "done", "leased", "nobody"];
-    let mut taken = records.change(&everybody, &conditions, &take).unwrap();
+    let mut taken = records
+        .change(&Alteration::all(&everybody, &conditions, &take))
+        .unwrap();
     taken.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(ids(&taken), ["leased", "new"]);
     for record in &taken {
@@ -98,7 +100,7 @@ pub fn change_on_condition(storage: &dyn Storage) {
     }
     assert!(
         records
-            .change(&everybody, &conditions, &take)
+            .change(&Alteration::all(&everybody, &conditions, &take))
             .unwrap()
             .is_empty()
     );
@@ -115,16 +117,18 @@ pub fn change_on_condition(storage: &dyn Storage) {
     };
     assert!(
         records
-            .change(&["new"], &[mine("you")], &done)
+            .change(&Alteration::all(&["new"], &[mine("you")], &done))
             .unwrap()
             .is_empty()
     );
-    let after = records.change(&["new"], &[mine("me")], &done).unwrap();
+    let after = records
+        .change(&Alteration::all(&["new"], &[mine("me")], &done))
+        .unwrap();
     assert_eq!((after[0].due, after[0].expires), (None, None));
     assert_eq!(after[0].owner, "me");
     assert!(
         records
-            .change(&["new"], &[expired], &done)
+            .change(&Alteration::all(&["new"], &[expired], &done))
             .unwrap()
             .is_empty()
     );
@@ -176,7 +180,11 @@ pub fn one_of_many_takes_it(storage: &dyn Storage) {
                     for batch in all.chunks(taker % 3 + 1) {
                         let wanted: Vec<&str> = ids(batch);
                         let new = [When::states(&["NEW"])];
-                        mine.extend(records.change(&wanted, &new, &take).unwrap());
+                        mine.extend(
+                            records
+                                .change(&Alteration::all(&wanted, &new, &take))
+                                .unwrap(),
+                        );
                     }
                     assert!(mine.iter().all(|record| record.owner == taker.to_string()));
                     mine

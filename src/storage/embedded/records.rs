@@ -3,7 +3,7 @@
 
 use super::database::{Database, Sql};
 use crate::error::{Context, Error, Result};
-use crate::storage::records::{Change, Record, Records, When, now};
+use crate::storage::records::{Alteration, Record, Records, When, now};
 use bson::Document;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::sync::Arc;
@@ -57,17 +57,18 @@ impl Records for EmbeddedRecords {
         Ok(found.flatten())
     }
 
-    fn change(&self, ids: &[&str], conditions: &[When], change: &Change) -> Result<Vec<Record>> {
+    fn change(&self, changes: &[Alteration]) -> Result<Vec<Record>> {
         self.database.write_soon(|transaction| {
             let mut changed = Vec::new();
-            for id in ids {
-                let Some(mut record) = find(transaction, &self.space, id)? else {
+            for alteration in changes {
+                let Some(mut record) = find(transaction, &self.space, &alteration.id)? else {
                     continue;
                 };
+                let conditions = &alteration.conditions;
                 if !conditions.is_empty() && !conditions.iter().any(|when| when.holds(&record)) {
                     continue;
                 }
-                change.apply(&mut record);
+                alteration.change.apply(&mut record);
                 transaction
                     .prepare_cached(
                         "UPDATE records SET state = ?3, owner = ?4, due = ?5, expires = ?6,

@@ -4,7 +4,7 @@
 use super::MongoStorage;
 use super::connection::{Connection, is_duplicate};
 use crate::error::{Error, Result};
-use crate::storage::records::{Change, Record, Records, When, now};
+use crate::storage::records::{Alteration, Change, Record, Records, When, now};
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{IndexOptions, ReturnDocument};
@@ -121,37 +121,42 @@ impl Records for MongoRecords {
         found.map(read).transpose()
     }
 
-    fn change(&self, ids: &[&str], conditions: &[When], change: &Change) -> Result<Vec<Record>> {
-        let condition = filter(conditions);
-        let mut update = update(change);
+    fn change(&self, changes: &[Alteration]) -> Result<Vec<Record>> {
         let (connection, collection) = self.collection()?;
-        if let [id] = ids {
-            let mut one = doc! { "_id": id };
-            one.extend(condition);
-            let changed = connection.run(
-                collection
-                    .find_one_and_update(one, update)
-                    .return_document(ReturnDocument::After)
-                    .into_future(),
-            )?;
-            return changed.map(read).transpose().map(Vec::from_iter);
+        match changes {
+            [] => return Ok(Vec::new()),
+            [one] => {
+                let changed = connection.run(
+                    collection
+                        .find_one_and_update(condition(one), update(&one.change))
+                        .return_document(ReturnDocument::After)
+                        .into_future(),
+                )?;
+                return changed.map(read).transpose().map(Vec::from_iter);
+            }
+            _ => {}
         }
         // Which of them were changed is told by a mark.
         let mark = ObjectId::new();
-        let mut many = doc! { "_id": { "$in": ids } };
-        many.extend(condition);
-        match update.get_document_mut("$set") {
-            Ok(set) => {
-                set.insert("mark", mark);
-            }
-            Err(_) => {
-                update.insert("$set", doc! { "mark": mark });
-            }
+        let updates: Vec<Document> = changes
+            .iter()
+            .map(|alteration| {
+                let mut update = update(&alteration.change);
+                match update.get_document_mut("$set") {
+                    Ok(set) => drop(set.insert("mark", mark)),
+                    Err(_) => drop(update.insert("$set", doc! { "mark": mark })),
+                }
+                doc! { "q": condition(alteration), "u": update }
+            })
+            .collect();
+        let command = doc! { "update": collection.name(), "updates": updates, "ordered": false };
+        let reply = connection.command(command)?;
+        if let Ok(errors) = reply.get_array("writeErrors")
+            && let Some(error) = errors.first()
+        {
+            return Err(Error::failed(format!("MongoDB refused: {error}")));
         }
-        let done = connection.run(collection.update_many(many, update).into_future())?;
-        if done.matched_count == 0 {
-            return Ok(Vec::new());
-        }
+        let ids: Vec<&str> = changes.iter().map(|one| one.id.as_str()).collect();
         self.all(doc! { "_id": { "$in": ids }, "mark": mark }, u64::MAX)
     }
 
@@ -245,6 +250,13 @@ fn read(mut document: Document) -> Result<Record> {
     })
 }
 
+/// The record of a change, if it may be changed.
+fn condition(alteration: &Alteration) -> Document {
+    let mut condition = doc! { "_id": &alteration.id };
+    condition.extend(filter(&alteration.conditions));
+    condition
+}
+
 fn filter(conditions: &[When]) -> Document {
     let mut any: Vec<Document> = conditions
         .iter()
@@ -305,6 +317,7 @@ fn update(change: &Change) -> Document {
         }
     }
     if update.is_empty() {
+        // The server wants some change.
         update.insert("$unset", doc! { "mark": "" });
     }
     update
