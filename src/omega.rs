@@ -12,7 +12,10 @@
 use crate::config::{Config, StorageSettings};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
-use crate::runtime::{LocalRuntime, Models, Objects};
+use crate::broker::Broker;
+use crate::runtime::{
+    LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks,
+};
 use crate::storage::embedded::{self, EmbeddedStorage};
 use crate::storage::mongo::{self, MongoStorage};
 use crate::storage::{DEFAULT_BUCKET, Storage};
@@ -37,8 +40,6 @@ pub struct Omega {
     pub scripts: Store,
     /// Streams.
     pub streams: Store,
-    /// Records of tasks, by task id.
-    tasks: Store,
     bucket: String,
     default_bucket: String,
     storage: Arc<dyn Storage>,
@@ -121,7 +122,6 @@ impl Omega {
             jobs: store("jobs/"),
             scripts: store("scripts/"),
             streams: store("streams/"),
-            tasks: store(".system/tasks/"),
             bucket: bucket.to_owned(),
             default_bucket: default_bucket.to_owned(),
             storage,
@@ -141,13 +141,41 @@ impl Omega {
         }
     }
 
-    /// Runs tasks in this process.
-    pub fn runtime(&self) -> LocalRuntime {
-        LocalRuntime::new(Objects {
+    /// What tasks work on.
+    pub fn objects(&self) -> Objects {
+        Objects {
             datasets: self.datasets.clone(),
             models: self.models.clone(),
-            tasks: self.tasks.clone(),
             progress: self.progress.clone(),
+        }
+    }
+
+    /// The book of tasks.
+    pub fn tasks(&self) -> Tasks {
+        Tasks::new(self.storage.as_ref(), RETENTION)
+    }
+
+    /// Runs tasks in this process.
+    pub fn local_runtime(&self) -> LocalRuntime {
+        LocalRuntime::new(self.objects(), self.tasks())
+    }
+
+    /// Sends tasks to the workers of `label` on a broker.
+    pub fn queue_runtime(&self, broker: Arc<dyn Broker>, label: &str) -> QueueRuntime {
+        let bucket = (self.bucket != self.default_bucket).then_some(self.bucket.as_str());
+        QueueRuntime::new(broker, self.tasks(), self.objects(), bucket, label)
+    }
+
+    /// The objects of any bucket (none: the default one), for a worker's tasks.
+    pub fn objects_of(&self) -> Box<ObjectsOf> {
+        let om = self.clone();
+        Box::new(move |bucket, progress| {
+            let name = bucket.unwrap_or("default");
+            let om = Omega {
+                progress,
+                ..om.clone()
+            };
+            om.bucket(name).objects()
         })
     }
 

@@ -1,30 +1,31 @@
-//! Running tasks. A [`Call`] says what to do on which objects, a [`TaskRecord`] what
+//! Running tasks. A [`TaskCall`] says what to do on which objects, a [`TaskRecord`] what
 //! became of it; where it runs is the runtime's business.
 
+pub mod celery;
+pub mod control;
 mod input;
 mod local;
 mod model;
 mod objects;
-pub mod record;
-pub mod tasks;
+mod queue;
+mod record;
+mod tasks;
+mod worker;
 
+pub use celery::calls::TaskCall;
 pub use input::Input;
 pub use local::LocalRuntime;
 pub use model::{Action, ModelCall};
 pub use objects::{Models, Objects};
+pub use queue::{QueueRuntime, outcome};
+pub use record::{TaskError, TaskRecord, TaskState};
+pub use tasks::{Claim, Ending, LEASE, RETENTION, TaskSelection, Tasks};
+pub use worker::{ObjectsOf, WorkerOptions, WorkerReport, work};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use polars::prelude::DataFrame;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum Call {
-    /// An action of a model.
-    Model(ModelCall),
-}
+use std::time::Duration;
 
 /// What a task answers.
 #[derive(Debug)]
@@ -35,10 +36,12 @@ pub enum Outcome {
     Number(f64),
     /// The metadata of the object that was written.
     Metadata(Box<crate::storage::Metadata>),
+    /// Anything else.
+    Value(Value),
 }
 
 impl Outcome {
-    /// The answer as JSON: an array of rows, a number, or metadata.
+    /// The answer as JSON: an array of rows, a number, metadata, or what it is.
     pub fn to_json(&self) -> Result<Value> {
         match self {
             Outcome::Table(frame) => crate::frame::json::rows(frame).map(Value::Array),
@@ -46,71 +49,56 @@ impl Outcome {
                 Ok(serde_json::Number::from_f64(*number).map_or(Value::Null, Value::Number))
             }
             Outcome::Metadata(metadata) => Ok(metadata.to_json()),
+            Outcome::Value(value) => Ok(value.clone()),
         }
     }
 }
 
-/// The state of a task, in Celery's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum TaskState {
-    /// Submitted.
-    Pending,
-    /// Running.
-    Started,
-    /// Done.
-    Success,
-    /// Failed.
-    Failure,
+/// How a task is submitted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SubmitOptions {
+    /// The label of the workers that may run it; none for the default one.
+    pub label: Option<String>,
+    /// How often it may be tried again when it fails for a passing reason.
+    pub retries: u32,
+    /// Higher ones are run first, where the broker has priorities.
+    pub priority: u8,
+    /// It is not run before this time has passed.
+    pub countdown: Option<Duration>,
+    /// It is not run after this time has passed.
+    pub expires: Option<Duration>,
+    /// How long it may run.
+    pub time_limit: Option<Duration>,
 }
 
-/// What became of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskRecord {
-    /// The task's id, a version 4 UUID.
-    pub id: String,
-    /// What it does.
-    pub call: Call,
-    /// Its state.
-    pub state: TaskState,
-    /// Submitted, RFC 3339 in UTC.
-    pub submitted: String,
-    /// Started.
-    #[serde(default)]
-    pub started: Option<String>,
-    /// Ended, well or not.
-    #[serde(default)]
-    pub ended: Option<String>,
-    /// The process that runs it.
-    #[serde(default)]
-    pub pid: Option<u32>,
-    /// The answer.
-    #[serde(default)]
-    pub result: Value,
-    /// The error of a failed task.
-    #[serde(default)]
-    pub error: Option<String>,
-}
-
-impl TaskRecord {
-    /// The result, or the error of a task that failed.
+/// Submits tasks and tells what became of them.
+pub trait Runtime {
+    /// Runs a task and waits for its answer.
     ///
     /// # Errors
-    /// [`ErrorKind::TaskFailed`]; [`ErrorKind::Conflict`] while it is not done.
-    pub fn outcome(self) -> Result<Value> {
-        match self.state {
-            TaskState::Success => Ok(self.result),
-            TaskState::Failure => Err(Error::new(
-                ErrorKind::TaskFailed,
-                self.error.unwrap_or_else(|| "the task failed".to_owned()),
-            )
-            .on(self.id)),
-            TaskState::Pending | TaskState::Started => {
-                Err(Error::conflict(format!("task {} is not done yet", self.id))
-                    .hint("wait for it: om runtime result ID --wait"))
-            }
-        }
-    }
+    /// What the task itself fails with.
+    fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome>;
+
+    /// Submits a task that nobody waits for; answers its id.
+    fn submit(&self, call: &TaskCall, options: &SubmitOptions) -> Result<String>;
+
+    /// What became of a task.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`].
+    fn task(&self, id: &str) -> Result<TaskRecord>;
+
+    /// Waits for a task to be finished, at most for `limit`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`].
+    fn wait(&self, id: &str, limit: Duration) -> Result<TaskRecord>;
+
+    /// Calls a task off; whether it was not finished.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`].
+    fn revoke(&self, id: &str) -> Result<bool>;
 }
 
 /// Now, as records of tasks have it: RFC 3339 in UTC, to the millisecond.
@@ -118,20 +106,50 @@ fn timestamp() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// Submits tasks and tells what became of them.
-pub trait Runtime {
-    /// Runs `call` and waits for its answer.
-    ///
-    /// # Errors
-    /// What the call itself fails with.
-    fn run(&self, call: &Call) -> Result<Outcome>;
+/// The name of this machine.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
 
-    /// Records `call` as a task to be executed; answers its id.
-    fn submit(&self, call: Call) -> Result<String>;
+/// A version 4 UUID.
+pub fn task_id() -> String {
+    let mut bits = rand::random::<u128>();
+    bits = bits & !(0xf << 76) | (4 << 76);
+    bits = bits & !(0b11 << 62) | (0b10 << 62);
+    let hex = format!("{bits:032x}");
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ]
+    .join("-")
+}
 
-    /// What became of a task.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`].
-    fn task(&self, id: &str) -> Result<TaskRecord>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_ids_are_version_4_uuids() {
+        let id = task_id();
+        let parts: Vec<&str> = id.split('-').collect();
+        assert_eq!(
+            parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
+        assert!(id.get(14..15) == Some("4"), "{id}");
+        assert!(
+            matches!(id.get(19..20), Some("8" | "9" | "a" | "b")),
+            "{id}"
+        );
+    }
 }

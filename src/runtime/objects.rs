@@ -16,11 +16,12 @@ pub struct Objects {
     pub datasets: Store,
     /// Models.
     pub models: Models,
-    /// Records of tasks, by task id.
-    pub tasks: Store,
     /// How long work is shown.
     pub progress: Arc<dyn Progress>,
 }
+
+/// The kind of models that run here.
+pub(super) const RUNS_HERE: &str = "linfa.model";
 
 /// The models store: a store that also opens models.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ impl Models {
     pub fn load(&self, name: &str) -> Result<Model> {
         let metadata = self.metadata(name)?;
         let object = metadata.key.to_string();
-        if metadata.kind != "linfa.model" {
+        if metadata.kind != RUNS_HERE {
             return Err(Error::invalid(format!(
                 "{object} is a {}, which this version cannot run",
                 metadata.kind

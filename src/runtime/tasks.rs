@@ -94,6 +94,11 @@ impl Tasks {
         }
     }
 
+    /// Enters a task that another program has sent, unless it is known.
+    pub fn submit_unless_known(&self, task: &TaskRecord) -> Result<()> {
+        self.records.insert(&[self.record(task)?]).map(drop)
+    }
+
     /// Takes a task out that could not be sent.
     pub fn withdraw(&self, id: &str) -> Result<()> {
         self.records.remove(&[id]).map(drop)

@@ -1,0 +1,342 @@
+//! The runtime on workers: tasks are sent through a broker and answered by whichever worker
+//! takes them, one of ours or of Python omega|ml (spec/runtime.md §3, §4, §15).
+//!
+//! Every task that is sent is entered in the book of tasks. Workers of ours enter what
+//! became of it there; what others answer is entered by whoever reads it first. A task
+//! that nobody waits for gets a reply queue of its own that outlives its client.
+
+use super::celery::calls::{Surroundings, TaskCall};
+use super::celery::json;
+use super::celery::message::TaskMessage;
+use super::celery::pickle::Value;
+use super::celery::reply::{Reply, State};
+use super::celery::repr;
+use super::celery::results::{self, MetadataText};
+use super::celery::serial::Serializer;
+use super::record::{TaskError, TaskRecord, TaskState};
+use super::tasks::{Ending, Tasks};
+use super::worker::RETRIES_HEADER;
+use super::{Objects, Outcome, Runtime, SubmitOptions};
+use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Queue};
+use crate::error::{ErrorKind, Result};
+use crate::store::Name;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long to wait for a reply before the book of tasks is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a client waits to say that nobody takes its task.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Sends tasks to workers.
+pub struct QueueRuntime {
+    broker: Arc<dyn Broker>,
+    tasks: Tasks,
+    objects: Objects,
+    bucket: Option<String>,
+    label: String,
+    replies: OnceLock<Replies>,
+}
+
+/// The queue of a client that waits.
+struct Replies {
+    queue: Queue,
+    consumer: Box<dyn Consumer>,
+}
+
+impl QueueRuntime {
+    /// Sends to the workers of `label`, on the objects of `bucket` (none: the default one).
+    pub fn new(
+        broker: Arc<dyn Broker>,
+        tasks: Tasks,
+        objects: Objects,
+        bucket: Option<&str>,
+        label: &str,
+    ) -> Self {
+        QueueRuntime {
+            broker,
+            tasks,
+            objects,
+            bucket: bucket.map(str::to_owned),
+            label: label.to_owned(),
+            replies: OnceLock::new(),
+        }
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// The book of tasks.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The label that a task is sent to.
+    pub fn label<'a>(&'a self, options: &'a SubmitOptions) -> &'a str {
+        options.label.as_deref().unwrap_or(&self.label)
+    }
+
+    fn replies(&self) -> Result<&Replies> {
+        if let Some(replies) = self.replies.get() {
+            return Ok(replies);
+        }
+        let queue = Queue::reply(super::task_id(), Lifetime::Consumer);
+        let options = ConsumeOptions {
+            prefetch: 64,
+            ..ConsumeOptions::default()
+        };
+        let consumer = self.broker.consume(std::slice::from_ref(&queue), &options)?;
+        Ok(self.replies.get_or_init(|| Replies { queue, consumer }))
+    }
+
+    fn send(
+        &self,
+        call: &TaskCall,
+        options: &SubmitOptions,
+        reply_to: &Queue,
+        lasting: bool,
+    ) -> Result<String> {
+        let label = self.label(options);
+        let surroundings = Surroundings {
+            pure_python: true,
+            bucket: self.bucket.clone(),
+            ..Surroundings::default()
+        };
+        let (task, args, kwargs) = call.arguments(&surroundings)?;
+        let id = super::task_id();
+        let mut message = TaskMessage::new(&id, &task, args, kwargs);
+        message.reply_to = Some(reply_to.name.clone());
+        message.priority = options.priority;
+        message.soft_time_limit = options.time_limit.map(|limit| limit.as_secs_f64());
+        message.time_limit = options.time_limit.map(|limit| limit.as_secs_f64() + 30.0);
+        message.origin = Some(format!("om{}@{}", std::process::id(), super::host()));
+        let at = |delay: Duration| {
+            let delay = chrono::TimeDelta::from_std(delay).ok()?;
+            Some((chrono::Utc::now() + delay).fixed_offset())
+        };
+        message.eta = options.countdown.and_then(at);
+        message.expires = options.expires.and_then(at);
+        let mut sent = message.write(serializer(&message))?;
+        if options.retries > 0 {
+            sent.headers.insert(RETRIES_HEADER.to_owned(), options.retries.into());
+        }
+        let record = TaskRecord {
+            args: repr::summary(&Value::tuple(message.args.iter().cloned())),
+            label: label.to_owned(),
+            bucket: self.bucket.clone().unwrap_or_default(),
+            reply_to: lasting.then(|| reply_to.name.clone()),
+            ..TaskRecord::new(&id, &task)
+        };
+        self.broker.declare(&Queue::task(label))?;
+        self.tasks.submit(&record)?;
+        if let Err(error) = self.broker.publish(&Letter::new(label, sent)) {
+            // What may have been sent all the same stays in the book.
+            if error.kind() != ErrorKind::TimedOut {
+                self.tasks.withdraw(&id)?;
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Waits for the reply to a task that this client has sent.
+    fn answer(&self, id: &str, replies: &Replies, label: &str) -> Result<TaskRecord> {
+        let sent = Instant::now();
+        let mut told = false;
+        loop {
+            self.objects.progress.check()?;
+            if let Some(delivery) = replies.consumer.next(LOOK)? {
+                let reply = Reply::read(&delivery.message);
+                let of = delivery.message.properties.correlation_id.clone();
+                replies.consumer.ack(delivery)?;
+                if of.as_deref() != Some(id) {
+                    continue;
+                }
+                if let Some(record) = self.learned(id, &reply?)? {
+                    return Ok(record);
+                }
+                continue;
+            }
+            let record = self.tasks.get(id)?;
+            if record.state.is_final() {
+                return Ok(record);
+            }
+            if !told && record.state == TaskState::Pending && sent.elapsed() > PATIENCE {
+                told = true;
+                if self.broker.depth(label).is_ok_and(|depth| depth.consumers == 0) {
+                    self.objects.progress.note(&format!(
+                        "waiting: no worker takes tasks of `{label}`; start one: om runtime worker"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Enters what a reply says; the record when the task is finished.
+    fn learned(&self, id: &str, reply: &Reply) -> Result<Option<TaskRecord>> {
+        if !reply.state.is_final() {
+            return Ok(None);
+        }
+        let ending = ending_of(reply);
+        if ending.is_too_large().is_none() {
+            self.tasks.learn(id, &ending)?;
+            return self.tasks.get(id).map(Some);
+        }
+        // Too large to be kept, but here it is.
+        let mut record = self.tasks.get(id)?;
+        record.state = TaskState::Success;
+        if let Ending::Success(result) = ending {
+            record.result = result;
+        }
+        Ok(Some(record))
+    }
+
+    fn outcome(&self, record: TaskRecord) -> Result<Outcome> {
+        outcome(record, &self.objects)
+    }
+}
+
+/// JSON where it can carry the arguments, else pickle.
+fn serializer(message: &TaskMessage) -> Serializer {
+    let values = message.args.iter();
+    let named = message.kwargs.0.iter().map(|(_, value)| value);
+    match values.chain(named).all(|value| json::plain(value).is_ok()) {
+        true => Serializer::Json,
+        false => Serializer::Pickle,
+    }
+}
+
+/// How a task has ended that a worker has replied to.
+fn ending_of(reply: &Reply) -> Ending {
+    match &reply.state {
+        State::Success => match json::shown(&reply.result) {
+            Ok(result) => Ending::Success(result),
+            Err(_) => Ending::Success(repr::repr(&reply.result).into()),
+        },
+        State::Revoked => Ending::Revoked,
+        _ => {
+            let exception = reply.exception();
+            Ending::Failure(TaskError {
+                class: exception.as_ref().map_or_else(String::new, |exception| {
+                    format!("{}.{}", exception.module, exception.class)
+                }),
+                message: exception.map_or_else(String::new, |exception| exception.message()),
+                traceback: reply.traceback.clone(),
+            })
+        }
+    }
+}
+
+/// What a finished task answered.
+///
+/// # Errors
+/// [`ErrorKind::TaskFailed`] with the task's own error.
+pub fn outcome(record: TaskRecord, objects: &Objects) -> Result<Outcome> {
+    let result = record.outcome()?;
+    if let serde_json::Value::Number(number) = &result
+        && let Some(number) = number.as_f64()
+    {
+        return Ok(Outcome::Number(number));
+    }
+    if let serde_json::Value::String(text) = &result
+        && let Some(text) = MetadataText::parse(text)
+    {
+        let store = match text.prefix.as_str() {
+            "models/" => Some(&*objects.models),
+            "data/" => Some(&objects.datasets),
+            _ => None,
+        };
+        if let Some(store) = store
+            && let Ok(metadata) = store.metadata(&Name::quoted(&text.name))
+        {
+            return Ok(Outcome::Metadata(Box::new(metadata)));
+        }
+    }
+    if result.as_array().is_some_and(|rows| !rows.is_empty())
+        && let Ok(Some(frame)) = results::to_frame(&json::to_value(&result))
+    {
+        return Ok(Outcome::Table(frame));
+    }
+    Ok(Outcome::Value(result))
+}
+
+impl Runtime for QueueRuntime {
+    fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
+        let replies = self.replies()?;
+        let id = self.send(call, options, &replies.queue, false)?;
+        let answered = self.answer(&id, replies, self.label(options));
+        if let Err(error) = &answered
+            && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut)
+        {
+            // Nobody waits for it any more.
+            if let Err(error) = self.revoke(&id) {
+                tracing::warn!("task {id} goes on: {error}");
+            }
+        }
+        self.outcome(answered?)
+    }
+
+    fn submit(&self, call: &TaskCall, options: &SubmitOptions) -> Result<String> {
+        let queue = Queue::reply(super::task_id(), Lifetime::Expiry);
+        self.broker.declare(&queue)?;
+        self.send(call, options, &queue, true)
+    }
+
+    fn task(&self, id: &str) -> Result<TaskRecord> {
+        let record = self.tasks.get(id)?;
+        match (record.state.is_final(), &record.reply_to) {
+            (false, Some(_)) => self.wait(id, Duration::ZERO),
+            _ => Ok(record),
+        }
+    }
+
+    fn wait(&self, id: &str, limit: Duration) -> Result<TaskRecord> {
+        let end = Instant::now().checked_add(limit);
+        let mut consumer: Option<Box<dyn Consumer>> = None;
+        loop {
+            let record = self.tasks.get(id)?;
+            if record.state.is_final() {
+                return Ok(record);
+            }
+            self.objects.progress.check()?;
+            if consumer.is_none()
+                && let Some(queue) = &record.reply_to
+            {
+                let queue = Queue::reply(queue.as_str(), Lifetime::Expiry);
+                consumer = Some(self.broker.consume(&[queue], &ConsumeOptions::default())?);
+            }
+            let left = end.map_or(LOOK, |end| end.saturating_duration_since(Instant::now()));
+            let pause = left.min(LOOK).max(Duration::from_millis(20));
+            match &consumer {
+                None => std::thread::sleep(pause.min(Duration::from_millis(50))),
+                Some(consumer) => {
+                    if let Some(delivery) = consumer.next(pause)? {
+                        let learned = self.learned(id, &Reply::read(&delivery.message)?)?;
+                        consumer.ack(delivery)?;
+                        if let Some(record) = learned {
+                            return Ok(record);
+                        }
+                        continue;
+                    }
+                }
+            }
+            if left.is_zero() {
+                return self.tasks.get(id);
+            }
+        }
+    }
+
+    fn revoke(&self, id: &str) -> Result<bool> {
+        let revoked = self.tasks.revoke(id)?;
+        if revoked {
+            super::control::revoke(self.broker.as_ref(), id)?;
+        } else {
+            self.tasks.get(id)?;
+        }
+        Ok(revoked)
+    }
+}
+

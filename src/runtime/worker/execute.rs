@@ -1,0 +1,157 @@
+//! What a worker does for a task: runs it on the objects of its bucket and makes the
+//! answer (spec/runtime.md §4, §5).
+
+use super::held::Held;
+use super::stop::Reason;
+use super::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::runtime::ModelCall;
+use crate::runtime::celery::calls::{Surroundings, TaskCall};
+use crate::runtime::celery::exception::Exception;
+use crate::runtime::celery::pickle::Value;
+use crate::runtime::celery::{json, results};
+use crate::runtime::objects::RUNS_HERE;
+use serde_json::Value as Json;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a task answered: for the message to its client, and for its record.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub value: Value,
+    pub json: Json,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The task failed.
+    Failed {
+        exception: Exception,
+        /// Whether it may go better another time.
+        passing: bool,
+    },
+    /// It is for a worker of another sort; says why.
+    Elsewhere(String),
+    /// It was asked to stop and did.
+    Stopped(Reason),
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Failure::Failed {
+            exception: Exception::from_error(error),
+            passing: error.kind().retryable(),
+        }
+    }
+
+    pub fn exception(exception: Exception) -> Self {
+        Failure::Failed {
+            exception,
+            passing: false,
+        }
+    }
+}
+
+/// Runs a task. A panic of a model is a failure of its task.
+pub(super) fn execute(shared: &Shared, held: &Held) -> Result<Answer, Failure> {
+    let (call, surroundings) =
+        TaskCall::of(&held.message).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Failure::exception(Exception::not_registered(&held.message.task)),
+            _ => Failure::of(&error),
+        })?;
+    let done = catch_unwind(AssertUnwindSafe(|| perform(shared, held, call, &surroundings)));
+    let done = done.unwrap_or_else(|_| {
+        Err(Failure::exception(Exception::new(
+            "builtins",
+            "RuntimeError",
+            "the task has crashed; the worker's log says where",
+        )))
+    });
+    match (done, held.stop.reason()) {
+        // What it says of its interruption is of no interest, what it has finished is.
+        (Err(Failure::Failed { .. }), Some(reason)) => Err(Failure::Stopped(reason)),
+        (done, _) => done,
+    }
+}
+
+fn perform(
+    shared: &Shared,
+    held: &Held,
+    call: TaskCall,
+    surroundings: &Surroundings,
+) -> Result<Answer, Failure> {
+    if surroundings.auth.is_some() {
+        let error = Error::new(
+            ErrorKind::Unauthorized,
+            "this worker runs no tasks on behalf of other users",
+        );
+        return Err(Failure::of(&error));
+    }
+    match call {
+        TaskCall::Model(call) => model(shared, held, &call, surroundings),
+        TaskCall::Ping { args, kwargs } => {
+            if kwargs.get("exception").is_some_and(|wanted| *wanted == Value::Bool(true)) {
+                let asked = Exception::new("builtins", "RuntimeError", "the ping was asked to fail");
+                return Err(Failure::exception(asked));
+            }
+            let now = chrono::Local::now().naive_local();
+            plain(Value::dict([
+                ("message", "ping return message".into()),
+                ("time", now.format("%Y-%m-%dT%H:%M:%S%.6f").to_string().as_str().into()),
+                ("args", Value::tuple(args)),
+                ("kwargs", kwargs.to_value()),
+                ("worker", shared.options.name.as_str().into()),
+            ]))
+        }
+        TaskCall::Settings => plain(Value::dict([("error", "settings dump is disabled".into())])),
+        TaskCall::Preload => plain(Value::None),
+        TaskCall::Special { action, .. } => Err(Failure::Elsewhere(format!(
+            "models of this worker have no action `{action}`"
+        ))),
+        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => {
+            Err(Failure::Elsewhere("this worker runs no notebooks".to_owned()))
+        }
+        TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {
+            Err(Failure::Elsewhere("this worker runs no scripts".to_owned()))
+        }
+    }
+}
+
+fn model(
+    shared: &Shared,
+    held: &Held,
+    call: &ModelCall,
+    surroundings: &Surroundings,
+) -> Result<Answer, Failure> {
+    let objects = (shared.objects)(surroundings.bucket.as_deref(), held.stop.clone());
+    let metadata = objects
+        .models
+        .metadata(&call.model)
+        .map_err(|error| Failure::of(&error))?;
+    if metadata.kind != RUNS_HERE {
+        return Err(Failure::Elsewhere(format!(
+            "{} is a {}, which needs a Python worker",
+            metadata.key, metadata.kind
+        )));
+    }
+    let answer = call.run(&objects).and_then(|outcome| {
+        Ok(Answer {
+            value: results::to_value(&outcome, surroundings.pure_python)?,
+            json: outcome.to_json()?,
+        })
+    });
+    answer.map_err(|error| Failure::of(&error))
+}
+
+fn plain(value: Value) -> Result<Answer, Failure> {
+    match json::shown(&value) {
+        Ok(json) => Ok(Answer { value, json }),
+        Err(error) => Err(Failure::of(&error)),
+    }
+}
+
+/// The objects of a bucket (none: the default one), with who is told of progress.
+pub type ObjectsOf = dyn Fn(Option<&str>, Arc<dyn crate::progress::Progress>) -> crate::runtime::Objects
+    + Send
+    + Sync;
