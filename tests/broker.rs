@@ -1,0 +1,5 @@
+//! x
+#[test]
+fn x() {
+    assert_eq!(omega::broker::dead_queue("a").name, "a.dead");
+}
