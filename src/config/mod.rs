@@ -16,6 +16,7 @@
 //! A profile thus counts as much as the way in which it was chosen. Only one profile
 //! counts: that of `--profile`, else `OM_PROFILE`, else `om config use`.
 
+mod broker;
 pub mod edit;
 mod file;
 mod layers;
@@ -28,6 +29,7 @@ mod storage;
 mod store_url;
 pub mod variables;
 
+pub use broker::{AmqpSettings, BrokerSettings};
 pub use layers::Origin;
 pub use locations::Locations;
 pub use profile::Profile;

@@ -1,0 +1,398 @@
+//! A consumer of RabbitMQ's queues as its users see it: hands out what has been received,
+//! and tells the broker what became of it, on the channel it came by or not at all.
+
+use super::failure::unreachable;
+use super::link::Link;
+use super::publish::{self, Parcel};
+use super::receive;
+use super::topology::Plan;
+use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, death};
+use crate::error::{Error, ErrorKind, Result};
+use lapin::Acker;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How many finished messages may be on their way.
+const FINISHING: usize = 1_000;
+
+/// How often one who waits looks whether the user wants to stop.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// How long the end waits for what is finished.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Receives messages from RabbitMQ.
+pub(super) struct AmqpConsumer {
+    shared: Arc<Shared>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// What the consumer's users and its task share.
+pub(super) struct Shared {
+    pub link: Arc<Link>,
+    pub prefetch: u16,
+    pub max_deliveries: Option<u32>,
+    /// There is something for the task to do.
+    pub command: Notify,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Where a consumer stands.
+#[derive(Default)]
+pub(super) struct State {
+    /// Counts channels: what came by another is lost.
+    pub epoch: u64,
+    pub next: u64,
+    pub ready: VecDeque<Delivery>,
+    /// How to acknowledge what came by the present channel.
+    pub held: HashMap<u64, Acker>,
+    pub queues: Vec<Wanted>,
+    pub finishing: usize,
+    pub failure: Option<Error>,
+    pub closing: bool,
+}
+
+/// A queue that shall be received from.
+pub(super) struct Wanted {
+    pub plan: Plan,
+    pub standing: Standing,
+}
+
+/// Whether it is.
+pub(super) enum Standing {
+    Waiting,
+    Up,
+    Refused(Error),
+}
+
+impl Shared {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who wait.
+    pub fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits for a change until `deadline`; none for ever. Whether there is time left.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+    ) -> Result<(MutexGuard<'a, State>, bool)> {
+        self.link.options.progress.check()?;
+        let left = deadline.map_or(CHECK, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        if left.is_zero() {
+            return Ok((state, false));
+        }
+        let (state, _) = self
+            .changed
+            .wait_timeout(state, left.min(CHECK))
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok((state, true))
+    }
+}
+
+impl AmqpConsumer {
+    pub fn start(link: &Arc<Link>, queues: &[Queue], options: &ConsumeOptions) -> Result<Self> {
+        let mut state = State::default();
+        for queue in queues {
+            state.want(Plan::new(queue)?);
+        }
+        // Says at once when the broker cannot be reached.
+        link.run(link.live())?;
+        let shared = Arc::new(Shared {
+            link: link.clone(),
+            prefetch: options.prefetch.max(1),
+            max_deliveries: options.max_deliveries,
+            command: Notify::new(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
+        let task = link.threads()?.spawn(receive::run(shared.clone()));
+        let consumer = AmqpConsumer {
+            shared,
+            task: Some(task),
+        };
+        consumer.wait_for(queues)?;
+        Ok(consumer)
+    }
+
+    /// Waits until these queues are received from.
+    fn wait_for(&self, queues: &[Queue]) -> Result<()> {
+        let options = &self.shared.link.options;
+        // Twice: once to find that the connection was lost, once for the next one.
+        let limit = (!options.endless).then_some(options.timeout * 2);
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut state = self.shared.state();
+        loop {
+            let asked = |wanted: &Wanted| {
+                queues
+                    .iter()
+                    .any(|queue| queue.name == wanted.plan.queue.name)
+            };
+            let refused =
+                |wanted: &Wanted| asked(wanted) && matches!(wanted.standing, Standing::Refused(_));
+            if let Some(place) = state.queues.iter().position(refused)
+                && let Standing::Refused(error) = state.queues.remove(place).standing
+            {
+                return Err(error);
+            }
+            let up = |wanted: &Wanted| matches!(wanted.standing, Standing::Up);
+            if state
+                .queues
+                .iter()
+                .all(|wanted| up(wanted) || !asked(wanted))
+            {
+                return Ok(());
+            }
+            let left;
+            (state, left) = self.shared.wait(state, deadline)?;
+            if !left {
+                return Err(unreachable(
+                    "the connection was lost",
+                    &self.shared.link.url,
+                ));
+            }
+        }
+    }
+
+    /// Takes what it takes to acknowledge a message, if it is still ours.
+    fn take(&self, receipt: Receipt) -> Option<Acker> {
+        let mut state = self.shared.state();
+        if receipt.epoch != state.epoch {
+            return None;
+        }
+        state.held.remove(&receipt.number).filter(Acker::usable)
+    }
+
+    /// Publishes in the place of a message, which goes when that is safe.
+    fn replace(&self, receipt: Receipt, letter: Letter, queue: Option<&Queue>) -> Result<bool> {
+        let parcel = Parcel::new(letter)?;
+        let Some(acker) = self.take(receipt) else {
+            return Ok(false);
+        };
+        let link = &self.shared.link;
+        if let Some(queue) = queue {
+            let plan = Plan::new(queue)?;
+            link.run(async {
+                let live = link.live().await?;
+                let made = plan.declare(&live).await;
+                made.map_err(|error| super::failure::explain(&error, &link.url))
+            })?;
+        }
+        link.run(async {
+            publish::publish(link, &[parcel]).await?;
+            Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false))
+        })
+    }
+}
+
+impl State {
+    /// Adds a queue, unless it is there.
+    fn want(&mut self, plan: Plan) {
+        if self
+            .queues
+            .iter()
+            .all(|wanted| wanted.plan.name != plan.name)
+        {
+            self.queues.push(Wanted {
+                plan,
+                standing: Standing::Waiting,
+            });
+        }
+    }
+}
+
+impl Consumer for AmqpConsumer {
+    fn next(&self, timeout: Duration) -> Result<Option<Delivery>> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.shared.state();
+        loop {
+            if let Some(error) = state.failure.take() {
+                return Err(error);
+            }
+            if let Some(delivery) = state.ready.pop_front() {
+                let before = delivery.deliveries.saturating_sub(1);
+                if self.shared.max_deliveries.is_none_or(|most| before < most) {
+                    return Ok(Some(delivery));
+                }
+                drop(state);
+                self.reject(delivery, &death::too_often(before))?;
+                state = self.shared.state();
+                continue;
+            }
+            let left;
+            (state, left) = self.shared.wait(state, deadline)?;
+            if !left {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn ack(&self, delivery: Delivery) -> Result<bool> {
+        let Some(acker) = self.take(delivery.receipt) else {
+            return Ok(false);
+        };
+        self.shared
+            .link
+            .run(async { Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false)) })
+    }
+
+    fn reject(&self, mut delivery: Delivery, reason: &str) -> Result<bool> {
+        death::mark(
+            &mut delivery.message,
+            &delivery.queue,
+            delivery.deliveries,
+            reason,
+        );
+        let dead = death::dead_queue(&delivery.queue);
+        let letter = Letter::new(dead.name.as_str(), delivery.message);
+        self.replace(delivery.receipt, letter, Some(&dead))
+    }
+
+    fn requeue(&self, delivery: Delivery, delay: Duration) -> Result<bool> {
+        if delay.is_zero() {
+            let Some(acker) = self.take(delivery.receipt) else {
+                return Ok(false);
+            };
+            let options = BasicNackOptions {
+                requeue: true,
+                ..BasicNackOptions::default()
+            };
+            return self
+                .shared
+                .link
+                .run(async { Ok(acker.nack(options).await.unwrap_or(false)) });
+        }
+        let mut letter = Letter::new(delivery.queue, delivery.message);
+        letter.delay = delay;
+        receive::count(&mut letter.message, delivery.deliveries);
+        self.replace(delivery.receipt, letter, None)
+    }
+
+    fn finish(&self, delivery: Delivery, replies: Vec<Letter>) -> Result<()> {
+        let parcels = replies
+            .into_iter()
+            .map(Parcel::new)
+            .collect::<Result<Vec<_>>>()?;
+        let acker = {
+            let mut state = self.shared.state();
+            while state.finishing >= FINISHING {
+                (state, _) = self.shared.wait(state, None)?;
+            }
+            state.finishing += 1;
+            match delivery.receipt.epoch == state.epoch {
+                true => state.held.remove(&delivery.receipt.number),
+                false => None,
+            }
+        };
+        let shared = self.shared.clone();
+        self.shared.link.threads()?.spawn(async move {
+            let mut failure = None;
+            for parcel in parcels {
+                match publish::publish(&shared.link, &[parcel]).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        tracing::debug!("nobody waits for a reply: {error}");
+                    }
+                    Err(error) => failure = Some(error),
+                }
+            }
+            // When a reply is not safe, the message must come again.
+            if failure.is_none()
+                && let Some(acker) = acker.filter(Acker::usable)
+            {
+                let _ = acker.ack(BasicAckOptions::default()).await;
+            }
+            let mut state = shared.state();
+            state.finishing = state.finishing.saturating_sub(1);
+            if failure.is_some() {
+                state.failure = failure;
+            }
+            drop(state);
+            shared.notify();
+        });
+        Ok(())
+    }
+
+    fn settle(&self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.shared.state();
+        while state.finishing > 0 {
+            let left;
+            (state, left) = self.shared.wait(state, deadline)?;
+            if !left {
+                return Ok(false);
+            }
+        }
+        state.failure.take().map_or(Ok(true), Err)
+    }
+
+    fn add(&self, queue: &Queue) -> Result<()> {
+        self.shared.state().want(Plan::new(queue)?);
+        self.shared.command.notify_one();
+        self.wait_for(std::slice::from_ref(queue))
+    }
+
+    fn cancel(&self, queue: &str) -> Result<bool> {
+        let mut state = self.shared.state();
+        let before = state.queues.len();
+        state
+            .queues
+            .retain(|wanted| wanted.plan.queue.name != queue);
+        let found = state.queues.len() < before;
+        let (unseen, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut state.ready)
+            .into_iter()
+            .partition(|delivery| delivery.queue == queue);
+        state.ready = ready.into();
+        drop(state);
+        self.shared.command.notify_one();
+        for delivery in unseen {
+            self.requeue(delivery, Duration::ZERO)?;
+        }
+        Ok(found)
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let state = self.shared.state();
+        state
+            .queues
+            .iter()
+            .map(|wanted| wanted.plan.queue.name.clone())
+            .collect()
+    }
+}
+
+impl Drop for AmqpConsumer {
+    fn drop(&mut self) {
+        if self.shared.link.present().is_some()
+            && let Err(error) = self.settle(GOODBYE)
+        {
+            tracing::debug!("{error}");
+        }
+        self.shared.state().closing = true;
+        self.shared.command.notify_one();
+        if let (Some(task), Ok(threads)) = (self.task.take(), self.shared.link.threads())
+            && tokio::runtime::Handle::try_current().is_err()
+        {
+            let _ = threads.block_on(async { tokio::time::timeout(GOODBYE, task).await });
+        }
+    }
+}
+
+impl fmt::Debug for AmqpConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AmqpConsumer")
+            .field("queues", &self.queues())
+            .finish()
+    }
+}

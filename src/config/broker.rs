@@ -1,0 +1,61 @@
+//! Where tasks are queued, as the settings say it: what it takes to open the broker, and
+//! nothing of how a broker works (spec/runtime.md §1).
+
+use super::{Config, Profile, StoreUrl, Url};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+
+/// What omega|ml uses when no broker is set.
+const DEFAULT_URL: &str = "amqp://admin:foobar@localhost:5672//";
+
+/// The broker of the profile in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerSettings {
+    /// The queue in the embedded store's directory.
+    Directory(StoreUrl),
+    /// RabbitMQ.
+    Amqp(AmqpSettings),
+}
+
+/// What it takes to reach a broker that speaks AMQP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmqpSettings {
+    /// `OMEGA_BROKER`.
+    pub url: Url,
+    /// `OMEGA_USESSL`: TLS on the connection, whatever the URL's scheme.
+    pub tls: bool,
+    /// `CA_CERTS_PATH`: whom to trust; counts with TLS only.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Where tasks are queued. A store in a directory has its queue beside it, whatever
+    /// `OMEGA_BROKER` says: a cluster's workers do not see the directory.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] when the profile has no broker in this version.
+    pub fn broker(&self) -> Result<BrokerSettings> {
+        match self.profile() {
+            Profile::Embedded(url) => Ok(BrokerSettings::Directory(url.clone())),
+            Profile::Cluster { broker, .. } => {
+                // Celery's own settings go before omega|ml's, as they do there.
+                let celery = self
+                    .value("OMEGA_CELERY_CONFIG")
+                    .and_then(|settings| settings.get("BROKER_URL")?.as_str())
+                    .map(Url::new);
+                Ok(BrokerSettings::Amqp(AmqpSettings {
+                    url: celery
+                        .or_else(|| broker.clone())
+                        .unwrap_or_else(|| Url::new(DEFAULT_URL)),
+                    tls: self.is_on("OMEGA_USESSL"),
+                    ca_file: self.text("CA_CERTS_PATH").map(PathBuf::from),
+                }))
+            }
+            Profile::Remote { url, .. } => Err(Error::usage(
+                "tasks on a server are not in this version yet",
+            )
+            .on(url.to_string())
+            .hint("use a store in a directory: --store DIR, or a cluster: OMEGA_MONGO_URL and OMEGA_BROKER")),
+        }
+    }
+}
