@@ -1,6 +1,7 @@
 //! Running tasks. A [`Call`] says what to do on which objects, a [`TaskRecord`] what
 //! became of it; where it runs is the runtime's business.
 
+pub mod celery;
 mod input;
 mod local;
 mod model;
