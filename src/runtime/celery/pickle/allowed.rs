@@ -291,9 +291,6 @@ const RENAMED: &[(&str, &str)] = &[
 ];
 
 /// The name as today's Python has it.
-///
-/// # Errors
-/// [`crate::ErrorKind::Invalid`] when the pickle names none.
 pub(super) fn current(module: &str, name: &str) -> Global {
     let renamed = RENAMED.iter().find(|(old, _)| *old == module);
     Global::new(renamed.map_or(module, |(_, new)| new), name)
@@ -304,14 +301,19 @@ pub(super) fn current(module: &str, name: &str) -> Global {
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] that names it.
 pub(super) fn check(global: &Global) -> Result<()> {
-    let module = ALLOWED.iter().find(|(module, _)| *module == global.module);
-    match module {
-        Some((_, names)) if names.contains(&global.name.as_str()) => Ok(()),
-        _ => Err(Error::invalid(format!(
-            "{} is not allowed in a message",
-            shown(global)
-        ))),
+    if is_allowed(&global.module, &global.name) {
+        return Ok(());
     }
+    Err(Error::invalid(format!(
+        "{} is not allowed in a message",
+        shown(global)
+    )))
+}
+
+/// Whether messages may name `module.name`.
+pub fn is_allowed(module: &str, name: &str) -> bool {
+    let known = ALLOWED.iter().find(|(known, _)| *known == module);
+    known.is_some_and(|(_, names)| names.contains(&name))
 }
 
 /// The name in a line of text; it comes from outside and may be anything.

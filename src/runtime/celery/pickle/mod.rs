@@ -3,7 +3,7 @@
 //!
 //! Nothing is ever imported or called. A class or function stands as [`Global`], what it
 //! would have made as [`Object`]; both are inert data, and only the names in
-//! [`allowed`](self) are let in at all. What a message may cost is bounded by [`Limits`].
+//! `allowed` are let in at all. What a message may cost is bounded by [`Limits`].
 //! What the objects mean is the business of the modules that know their shapes.
 
 mod allowed;
@@ -22,6 +22,7 @@ mod decode_tests;
 #[cfg(test)]
 mod python_tests;
 
+pub use allowed::is_allowed;
 pub use big::BigInt;
 pub use decode::{Limits, decode, decode_any};
 pub use encode::encode;
