@@ -3,7 +3,7 @@
 //! `cargo run --example train`
 
 use omega::models::Model;
-use omega::runtime::{Action, Call, Input, ModelCall, Outcome, Runtime};
+use omega::runtime::{Action, Input, ModelCall, Outcome, Runtime, SubmitOptions, TaskCall};
 use omega::store::PutOptions;
 use omega::{Omega, Result};
 use polars::prelude::df;
@@ -20,11 +20,13 @@ fn main() -> Result<()> {
     )?;
 
     let call = |action, x: &str, y: Option<&str>| -> Result<Outcome> {
-        om.runtime().run(&Call::Model(ModelCall {
+        let call = ModelCall {
             x: Some(Input::parse(x)?),
             y: y.map(Input::parse).transpose()?,
             ..ModelCall::new("line", action)
-        }))
+        };
+        om.local_runtime()
+            .run(&TaskCall::Model(call), &SubmitOptions::default())
     };
     call(Action::Fit, "points[x]", Some("points[y]"))?;
     if let Outcome::Table(predicted) = call(Action::Predict, "[[5.0], [6.0]]", None)? {

@@ -295,7 +295,7 @@ pub fn early_wishes(args: &[OsString]) -> Wishes {
 }
 
 /// Reads `30`, `30s`, `500ms`, `5m`, `1h`, `1.5h`, `2d`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

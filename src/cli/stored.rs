@@ -3,10 +3,11 @@
 use super::Session;
 use super::completion::{self, Lister};
 use crate::config::{Config, Profile};
-use crate::error::{Error, Result};
+use crate::broker::{self, Broker};
+use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::Progress;
-use crate::runtime::{Action, LocalRuntime};
+use crate::runtime::{Action, QueueRuntime, Runtime};
 use crate::storage::Metadata;
 use crate::store::{Listing, kinds};
 use clap_complete::engine::ArgValueCompleter;
@@ -21,23 +22,41 @@ impl Session {
         Omega::open(self.config()?, self.progress())
     }
 
-    /// What runs tasks on these objects: this process.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile has workers for it.
-    pub fn runtime(&self, om: &Omega) -> Result<LocalRuntime> {
+    /// What runs tasks that one waits for: the workers of a cluster that has some, or of
+    /// the label that is asked for; else this process.
+    pub fn runtime(&self, om: &Omega, label: Option<&str>) -> Result<Box<dyn Runtime>> {
         let config = self.config()?;
-        match config.profile() {
+        let has_broker = matches!(
+            config.profile(),
             Profile::Cluster {
-                broker: Some(broker),
+                broker: Some(_),
                 ..
-            } if !config.local_runtime() => Err(Error::usage(
-                "tasks on a cluster's workers are not in this version yet",
-            )
-            .on(format!("{broker} (OMEGA_BROKER)"))
-            .hint("run the task in this process: --local-runtime")),
-            _ => Ok(om.runtime()),
-        }
+            }
+        );
+        let elsewhere = label.map_or(has_broker, |label| label != "local");
+        Ok(match elsewhere && !config.local_runtime() {
+            true => Box::new(self.workers(om)?),
+            false => Box::new(om.local_runtime()),
+        })
+    }
+
+    /// What sends tasks to workers.
+    pub fn workers(&self, om: &Omega) -> Result<QueueRuntime> {
+        let config = self.config()?;
+        let label = config.text("OMEGA_WORKER_LABEL");
+        let label = label.as_deref().unwrap_or("default");
+        Ok(om.queue_runtime(self.broker(false)?, label))
+    }
+
+    /// The broker of the profile; `endless` for who waits for it as long as it takes.
+    pub fn broker(&self, endless: bool) -> Result<Arc<dyn Broker>> {
+        let options = broker::Options {
+            endless,
+            progress: self.progress(),
+            ..broker::Options::default()
+        };
+        let opened = broker::open(&self.config()?.broker()?, options)?;
+        Ok(Arc::from(opened))
     }
 
     /// Progress as the library wants it.

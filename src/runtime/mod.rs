@@ -69,6 +69,8 @@ pub struct SubmitOptions {
     pub expires: Option<Duration>,
     /// How long it may run.
     pub time_limit: Option<Duration>,
+    /// How long to wait for its answer.
+    pub patience: Option<Duration>,
 }
 
 /// Submits tasks and tells what became of them.

@@ -18,8 +18,7 @@ use super::tasks::{Ending, Tasks};
 use super::worker::RETRIES_HEADER;
 use super::{Objects, Outcome, Runtime, SubmitOptions};
 use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Queue};
-use crate::error::{ErrorKind, Result};
-use crate::store::Name;
+use crate::error::{Error, ErrorKind, Result};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -109,7 +108,7 @@ impl QueueRuntime {
         let id = super::task_id();
         let mut message = TaskMessage::new(&id, &task, args, kwargs);
         message.reply_to = Some(reply_to.name.clone());
-        message.priority = options.priority;
+        message.priority = Some(options.priority);
         message.soft_time_limit = options.time_limit.map(|limit| limit.as_secs_f64());
         message.time_limit = options.time_limit.map(|limit| limit.as_secs_f64() + 30.0);
         message.origin = Some(format!("om{}@{}", std::process::id(), super::host()));
@@ -143,11 +142,15 @@ impl QueueRuntime {
     }
 
     /// Waits for the reply to a task that this client has sent.
-    fn answer(&self, id: &str, replies: &Replies, label: &str) -> Result<TaskRecord> {
+    fn answer(&self, id: &str, replies: &Replies, options: &SubmitOptions) -> Result<TaskRecord> {
+        let label = self.label(options);
         let sent = Instant::now();
         let mut told = false;
         loop {
             self.objects.progress.check()?;
+            if options.patience.is_some_and(|limit| sent.elapsed() >= limit) {
+                return Err(Error::new(ErrorKind::TimedOut, "no worker has answered in time").on(id));
+            }
             if let Some(delivery) = replies.consumer.next(LOOK)? {
                 let reply = Reply::read(&delivery.message);
                 let of = delivery.message.properties.correlation_id.clone();
@@ -250,7 +253,7 @@ pub fn outcome(record: TaskRecord, objects: &Objects) -> Result<Outcome> {
             _ => None,
         };
         if let Some(store) = store
-            && let Ok(metadata) = store.metadata(&Name::quoted(&text.name))
+            && let Ok(metadata) = store.metadata(&text.name)
         {
             return Ok(Outcome::Metadata(Box::new(metadata)));
         }
@@ -267,7 +270,7 @@ impl Runtime for QueueRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
         let replies = self.replies()?;
         let id = self.send(call, options, &replies.queue, false)?;
-        let answered = self.answer(&id, replies, self.label(options));
+        let answered = self.answer(&id, replies, options);
         if let Err(error) = &answered
             && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut)
         {

@@ -1,22 +1,37 @@
 //! `om runtime`: running things.
 
+mod inspect;
 mod model;
+mod ping;
 mod result;
+mod status;
+mod submit;
+mod tasks;
+mod worker;
 
 use crate::cli::Session;
 use crate::error::Result;
 use clap::Subcommand;
 
-/// Run models.
+/// Run models, and look after the workers that do.
 #[derive(Debug, Subcommand)]
 pub enum Runtime {
     /// Train a model, predict with it, score it
     Model(Box<model::RunModel>),
     /// The result of an asynchronous task
     Result(result::TaskResult),
-    /// Run a submitted task; started by --async
-    #[command(hide = true)]
-    Execute(result::Execute),
+    /// List, show and cancel tasks
+    Tasks(tasks::Tasks),
+    /// Ask for a sign of life of a worker
+    Ping(ping::Ping),
+    /// Take tasks and run them
+    Worker(Box<worker::RunWorker>),
+    /// Which workers there are, on which labels, and what they have done
+    Status(status::Status),
+    /// Ask workers what they are doing
+    Inspect(inspect::Inspect),
+    /// Tell workers what to do
+    Control(inspect::Control),
 }
 
 /// Runs a command of `om runtime`.
@@ -24,6 +39,11 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
     match command {
         Runtime::Model(command) => command.run(session),
         Runtime::Result(command) => command.run(session),
-        Runtime::Execute(command) => command.run(session),
+        Runtime::Tasks(command) => command.run(session),
+        Runtime::Ping(command) => command.run(session),
+        Runtime::Worker(command) => command.run(session),
+        Runtime::Status(command) => command.run(session),
+        Runtime::Inspect(command) => command.run(session),
+        Runtime::Control(command) => command.run(session),
     }
 }

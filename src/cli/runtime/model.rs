@@ -1,19 +1,20 @@
 //! `om runtime model`: an action of a model.
 
+use super::submit::Submitting;
 use crate::cli::Session;
 use crate::cli::models::params;
-use crate::cli::objects::metadata_line;
 use crate::error::{Context, Error, Result};
-use crate::runtime::{Action, Call, Input, ModelCall, Outcome, Runtime};
+use crate::runtime::{Action, Input, ModelCall, TaskCall};
 use clap::Args;
 use std::io::Read;
-use std::process::{Command, Stdio};
 
 /// Train a model, predict with it, score it.
 ///
 /// Actions: fit, partial_fit, predict, predict_proba, transform, fit_transform, score,
 /// decision_function, gridsearch. X and Y are names of data sets, perhaps with columns,
 /// inline JSON, `*` for what the model was trained on, or - for JSON on standard input.
+///
+/// On a cluster with OMEGA_BROKER the task is run by a worker, else by this process.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +22,8 @@ Examples:
   om runtime model iris-clf predict '[[5.1, 3.5, 1.4, 0.2]]'
   om runtime model iris-clf predict 'iris[^species]' --result predicted
   om runtime model iris-clf score 'iris[^species]' 'iris[species]' --metric f1
-  om runtime model iris-clf gridsearch 'iris[^species]' 'iris[species]' --param 'C=[0.1,1,10]'")]
+  om runtime model iris-clf gridsearch 'iris[^species]' 'iris[species]' --param 'C=[0.1,1,10]'
+  id=$(om runtime model iris-clf fit '*' '*' --async); om runtime result $id")]
 pub struct RunModel {
     /// Name of the model
     #[arg(add = crate::cli::stored::models())]
@@ -47,9 +49,8 @@ pub struct RunModel {
     /// Folds of the cross-validation
     #[arg(long, value_name = "NUMBER")]
     folds: Option<usize>,
-    /// Print a task id at once; see `om runtime result`
-    #[arg(long = "async")]
-    asynchronous: bool,
+    #[command(flatten)]
+    submitting: Submitting,
 }
 
 impl RunModel {
@@ -65,18 +66,8 @@ impl RunModel {
             ..ModelCall::new(&self.name, Action::parse(&self.action)?)
         };
         let om = session.omega()?;
-        let runtime = session.runtime(&om)?;
-        if self.asynchronous {
-            om.models.metadata(&self.name)?;
-            let id = runtime.submit(Call::Model(call))?;
-            start(&id, session)?;
-            return session.output.line(id);
-        }
-        match runtime.run(&Call::Model(call))? {
-            Outcome::Table(frame) => session.output.frame(&frame, None),
-            Outcome::Number(number) => session.output.value(&number.into()),
-            Outcome::Metadata(metadata) => metadata_line(session, &metadata),
-        }
+        om.models.metadata(&self.name)?;
+        self.submitting.run(&TaskCall::Model(call), &om, session)
     }
 }
 
@@ -93,33 +84,4 @@ fn input(text: &str) -> Result<Input> {
             .hint("rows look like [[5.1, 3.5], [4.9, 3.0]] or [{\"a\": 1}]")),
         inline => Ok(inline),
     }
-}
-
-/// Runs the task in a process that outlives this one.
-fn start(id: &str, session: &Session) -> Result<()> {
-    let program = std::env::current_exe().context(|| "cannot find the om program")?;
-    let mut command = Command::new(program);
-    // The same settings: environment and working directory are inherited.
-    let global = &session.global;
-    for (flag, value) in [
-        ("--config", &global.config),
-        ("--profile", &global.profile),
-        ("--store", &global.store),
-    ] {
-        if let Some(value) = value {
-            command.args([flag, value]);
-        }
-    }
-    command
-        .args(["runtime", "execute", id, "--local-runtime"])
-        .args(["--bucket", session.config()?.bucket()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    // A group of its own: Ctrl-C in this terminal is not meant for it.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command
-        .spawn()
-        .context(|| "cannot start a process for the task")?;
-    Ok(())
 }

@@ -69,11 +69,13 @@ fn respond(shared: &Shared, request: &Request) {
     };
     let answer = Answer {
         node: shared.options.name.clone(),
-        ticket: ticket.clone(),
+        ticket: Some(ticket.clone()),
         value,
     };
-    let message = answer.write(shared.events.tick());
-    if let Err(error) = shared.broker.post(Topic::Replies, &reply_to.routing_key, &message) {
+    let posted = answer
+        .write(shared.events.tick())
+        .and_then(|message| shared.broker.post(Topic::Replies, &reply_to.routing_key, &message));
+    if let Err(error) = posted {
         tracing::warn!("an answer to `{}` is lost: {error}", request.method);
     }
 }
@@ -220,7 +222,7 @@ fn active(shared: &Shared, running: bool) -> Vec<Value> {
                     Value::dict([
                         ("exchange", "".into()),
                         ("routing_key", held.queue.as_str().into()),
-                        ("priority", Value::Int(task.priority.into())),
+                        ("priority", Value::Int(task.priority.unwrap_or(0).into())),
                         ("redelivered", (held.attempts > 1).into()),
                     ]),
                 ),

@@ -1,0 +1,122 @@
+//! `om runtime worker`: takes tasks and runs them until it is stopped.
+
+use crate::cli::Session;
+use crate::cli::app::parse_duration;
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::runtime::celery::serial::Serializer;
+use crate::runtime::{LEASE, WorkerOptions, host, work};
+use clap::Args;
+use std::time::Duration;
+
+/// Take tasks of labels and run them.
+///
+/// On a cluster it works beside Python omega|ml's workers: it runs models of om, and leaves
+/// others to them. Ctrl-C or SIGTERM lets running tasks end, a second one does not.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  om runtime worker
+  om runtime worker --queues default,gpu --concurrency 8
+  om runtime worker --until-idle 10s")]
+pub struct RunWorker {
+    /// Labels whose tasks it takes [default: OMEGA_WORKER_LABEL, else default]
+    #[arg(short = 'Q', long, value_name = "LABEL", value_delimiter = ',', visible_alias = "labels")]
+    queues: Vec<String>,
+    /// Tasks at the same time [default: OMEGA_WORKER_CONCURRENCY, else 4]; 0: one a CPU
+    #[arg(short, long, value_name = "NUMBER")]
+    concurrency: Option<usize>,
+    /// Its name among the workers [default: om@HOST]
+    #[arg(short, long, value_name = "NAME")]
+    name: Option<String>,
+    /// Stop tasks that run longer [default: OMEGA_TASK_TIMEOUT]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    soft_limit: Option<Duration>,
+    /// Give up tasks that do not stop then [default: 30s more]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    hard_limit: Option<Duration>,
+    /// How long its tasks stay its own when it is not heard of
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
+    lease: Option<Duration>,
+    /// How long running tasks may take to end when it is stopped
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s", hide_short_help = true)]
+    grace: Duration,
+    /// Tell what becomes of tasks on celeryev, for Flower and the like
+    #[arg(long = "task-events", visible_alias = "events")]
+    events: bool,
+    /// End when there was nothing to do for so long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    until_idle: Option<Duration>,
+}
+
+impl RunWorker {
+    /// Runs the command.
+    pub fn run(self, session: &Session) -> Result<()> {
+        let config = session.config()?;
+        let om = session.omega()?;
+        let seconds = |name: &str| {
+            let seconds = config.text(name).and_then(|text| text.parse().ok());
+            seconds.map(Duration::from_secs)
+        };
+        let soft_limit = self.soft_limit.or_else(|| seconds("OMEGA_TASK_TIMEOUT"));
+        let configured = config.text("OMEGA_WORKER_CONCURRENCY");
+        let concurrency = self.concurrency.or_else(|| configured.and_then(|text| text.parse().ok()));
+        let concurrency = match concurrency.unwrap_or(4) {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
+        };
+        let labels = match self.queues.is_empty() {
+            true => vec![config.text("OMEGA_WORKER_LABEL").unwrap_or_else(|| "default".to_owned())],
+            false => self.queues,
+        };
+        let name = self.name.unwrap_or_else(|| "om".to_owned());
+        let options = WorkerOptions {
+            name: match name.contains('@') {
+                true => name,
+                false => format!("{name}@{}", host()),
+            },
+            labels,
+            concurrency,
+            soft_limit,
+            hard_limit: self
+                .hard_limit
+                .or_else(|| soft_limit.map(|limit| limit + Duration::from_secs(30))),
+            lease: self.lease.unwrap_or(LEASE),
+            max_deaths: 3,
+            serializer: serializer(config),
+            events: self.events,
+            until_idle: self.until_idle,
+            grace: self.grace,
+        };
+        let broker = session.broker(true)?;
+        session.progress.note(&format!(
+            "{}: {} tasks at a time of {} on {}",
+            options.name,
+            options.concurrency,
+            options.labels.join(", "),
+            broker.location()
+        ));
+        let report = work(
+            broker,
+            om.tasks(),
+            om.objects_of(),
+            options,
+            &session.progress,
+        )?;
+        session
+            .progress
+            .note(&format!("{} tasks were run", report.tasks));
+        Ok(())
+    }
+}
+
+/// How replies are written: `CELERY_RESULT_SERIALIZER`.
+fn serializer(config: &crate::config::Config) -> Serializer {
+    let setting = config
+        .value("OMEGA_CELERY_CONFIG")
+        .and_then(|settings| settings.get("CELERY_RESULT_SERIALIZER")?.as_str());
+    match setting {
+        Some("json") => Serializer::Json,
+        _ => Serializer::Pickle,
+    }
+}
