@@ -88,6 +88,9 @@ mod tests {
         };
         message.headers.insert("argsrepr".into(), "CANARY".into());
         let shown = format!("{message:?}");
-        assert!(!shown.contains("CANARY") && shown.contains("6 bytes"), "{shown}");
+        assert!(
+            !shown.contains("CANARY") && shown.contains("6 bytes"),
+            "{shown}"
+        );
     }
 }

@@ -300,7 +300,10 @@ mod tests {
     fn values_print_as_in_python() {
         let cases = [
             (Value::from("it's"), r#""it's""#),
-            (Value::from("a'b\"c\n\u{1}é\u{200b}"), r#"'a\'b"c\n\x01é\u200b'"#),
+            (
+                Value::from("a'b\"c\n\u{1}é\u{200b}"),
+                r#"'a\'b"c\n\x01é\u200b'"#,
+            ),
             (Value::from(1.0), "1.0"),
             (Value::from(1e16), "1e+16"),
             (Value::from(123456789012345680.0), "1.2345678901234568e+17"),

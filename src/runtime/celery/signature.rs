@@ -67,7 +67,10 @@ impl Kwargs {
 
     /// The arguments as a dict.
     pub fn to_value(&self) -> Value {
-        let pairs = self.0.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+        let pairs = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.clone()));
         Value::Dict(Arc::new(Dict::new(pairs.collect())))
     }
 }
@@ -75,7 +78,9 @@ impl Kwargs {
 /// Arguments may be anybody's secret: names only.
 impl fmt::Debug for Kwargs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
     }
 }
 
@@ -162,6 +167,9 @@ impl Signature {
         if self.immutable {
             return self.args.clone();
         }
-        results.into_iter().chain(self.args.iter().cloned()).collect()
+        results
+            .into_iter()
+            .chain(self.args.iter().cloned())
+            .collect()
     }
 }

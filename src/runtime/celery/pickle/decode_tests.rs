@@ -23,7 +23,10 @@ fn what_runs_code_is_refused_by_name() {
         (b"(ios\nsystem\n.", "os.system"),
         (b"c__builtin__\nexec\n.", "builtins.exec"),
         (b"cbuiltins\ngetattr\n.", "builtins.getattr"),
-        (b"ccelery.canvas\nsys.modules\n.", "celery.canvas.sys.modules"),
+        (
+            b"ccelery.canvas\nsys.modules\n.",
+            "celery.canvas.sys.modules",
+        ),
     ];
     for (pickle, name) in cases {
         assert_eq!(
@@ -121,7 +124,11 @@ fn what_costs_too_much_is_refused() {
         b"]".repeat(200),
         [b"N".to_vec(), b"2".repeat(2000)].concat(),
         [b"N".to_vec(), b"\x94".repeat(2000)].concat(),
-        [b"Nr\xff\xff\xff\xff".to_vec(), b"j\xff\xff\xff\xff".repeat(1100)].concat(),
+        [
+            b"Nr\xff\xff\xff\xff".to_vec(),
+            b"j\xff\xff\xff\xff".repeat(1100),
+        ]
+        .concat(),
     ] {
         let message = refused(&flood);
         assert!(message.contains("more values"), "{message}");
@@ -241,11 +248,13 @@ fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::list),
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::tuple),
-            proptest::collection::vec((key.clone(), inner.clone()), 0..6).prop_map(|pairs| {
-                Value::Dict(std::sync::Arc::new(super::Dict::new(pairs)))
-            }),
-            proptest::collection::vec(inner, 0..3)
-                .prop_map(|args| Value::call("builtins", "ValueError", args)),
+            proptest::collection::vec((key.clone(), inner.clone()), 0..6)
+                .prop_map(|pairs| { Value::Dict(std::sync::Arc::new(super::Dict::new(pairs))) }),
+            proptest::collection::vec(inner, 0..3).prop_map(|args| Value::call(
+                "builtins",
+                "ValueError",
+                args
+            )),
         ]
     })
 }
