@@ -9,6 +9,7 @@ use super::pickle::{decode, encode};
 use super::reply::{Reply, State};
 use super::serial::Serializer;
 use crate::broker::{Message, Properties};
+use proptest::prelude::*;
 use serde_json::Value as Json;
 use std::path::Path;
 
@@ -246,4 +247,42 @@ fn made_events_have_the_recorded_fields() {
         }
     }
     assert!(count >= 20, "{count} events");
+}
+
+proptest! {
+    /// Whatever becomes of a recorded message on its way: an error, never more.
+    #[test]
+    fn mutated_messages_end_well(
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        as_json in any::<bool>(),
+    ) {
+        let all = messages();
+        let (_, _, mut message) = all[which.index(all.len())].clone();
+        if as_json && let Ok(task) = TaskMessage::read(&message)
+            && let Ok(json) = task.write(Serializer::Json)
+        {
+            message = json;
+        }
+        for (place, byte) in changes {
+            let place = place.index(message.body.len());
+            message.body[place] = byte;
+        }
+        if let Ok(value) = decode(&message.body) {
+            let _ = super::repr::repr(&value);
+            let _ = super::repr::summary(&value);
+            let _ = super::json::shown(&value);
+            prop_assert_eq!(&decode(&encode(&value)).unwrap(), &value);
+        }
+        if let Ok(task) = TaskMessage::read(&message) {
+            let _ = task.write(Serializer::Pickle).unwrap();
+        }
+        if let Ok(reply) = Reply::read(&message) {
+            let _ = reply.exception().map(|exception| exception.to_string());
+            let _ = reply.write(Serializer::Pickle).unwrap();
+        }
+        let _ = Request::read(&message);
+        let _ = Answer::read(&message);
+        let _ = event::read(&message);
+    }
 }

@@ -9,6 +9,7 @@ use crate::broker::{Message, Properties};
 use crate::error::{Error, Result};
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value as Json, json};
+use std::fmt;
 
 /// What is to happen when the task is done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Embed {
 }
 
 /// A task on its way to a worker.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TaskMessage {
     /// The task's id, a UUID.
     pub id: String,
@@ -228,6 +229,18 @@ impl TaskMessage {
     /// The argument number `index`, or the keyword argument `name`.
     pub fn argument(&self, index: usize, name: &str) -> Option<&Value> {
         self.args.get(index).or_else(|| self.kwargs.get(name))
+    }
+}
+
+/// Arguments may be anybody's secret: names and numbers only.
+impl fmt::Debug for TaskMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskMessage")
+            .field("id", &self.id)
+            .field("task", &self.task)
+            .field("args", &self.args.len())
+            .field("kwargs", &self.kwargs)
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,6 +45,13 @@ impl Array {
         &self.shape
     }
 
+    /// Number of items.
+    pub fn count(&self) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |count, size| count.saturating_mul(*size))
+    }
+
     /// Whether the first index varies fastest.
     pub fn fortran_order(&self) -> bool {
         self.fortran_order

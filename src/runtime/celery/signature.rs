@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Kwargs(pub Vec<(String, Value)>);
 
 /// A task that is still to be sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Signature {
     /// The task's name; `celery.group` and the like for compound ones.
     pub task: String,
@@ -81,6 +81,17 @@ impl fmt::Debug for Kwargs {
         f.debug_list()
             .entries(self.0.iter().map(|(name, _)| name))
             .finish()
+    }
+}
+
+/// As [`Kwargs`]: no values.
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signature")
+            .field("task", &self.task)
+            .field("args", &self.args.len())
+            .field("kwargs", &self.kwargs)
+            .finish_non_exhaustive()
     }
 }
 

@@ -141,6 +141,17 @@ fn what_costs_too_much_is_refused() {
 }
 
 #[test]
+fn what_is_as_deep_as_allowed_can_be_used() {
+    let pickle = [b"]".repeat(200), b"a".repeat(199), b".".to_vec()].concat();
+    let value = decode(&pickle).unwrap();
+    assert_eq!(decode(&encode(&value)).unwrap(), value);
+    let text = crate::runtime::celery::repr::repr(&value);
+    assert_eq!(text, "[".repeat(200) + &"]".repeat(200));
+    let sets = Value::Set(std::sync::Arc::new(vec![Value::Int(1)]));
+    assert_eq!(decode(&encode(&sets)).unwrap(), sets);
+}
+
+#[test]
 fn claimed_lengths_are_not_believed() {
     for opcode in [b'X', b'B', b'T', 0x8b] {
         let pickle = [&[opcode], [0xff, 0xff, 0xff, 0x7f].as_slice(), b"abc."].concat();
