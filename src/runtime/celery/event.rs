@@ -164,7 +164,10 @@ impl Event {
         let kind = take("type");
         let sender = Sender {
             hostname: take("hostname").as_str().unwrap_or_default().to_owned(),
-            pid: take("pid").as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+            pid: take("pid")
+                .as_u64()
+                .and_then(|pid| u32::try_from(pid).ok())
+                .unwrap_or(0),
             utcoffset: take("utcoffset").as_f64().unwrap_or(0.0),
         };
         let (clock, timestamp) = (take("clock"), take("timestamp"));

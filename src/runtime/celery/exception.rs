@@ -87,14 +87,13 @@ impl Exception {
     /// `object` taken for an exception because it stands where one belongs.
     pub(super) fn named(object: &Object) -> Self {
         match (object.class.name.as_str(), &*object.args) {
-            (
-                "UnpickleableExceptionWrapper",
-                [Value::Str(module), Value::Str(class), args, ..],
-            ) => Exception {
-                module: module.to_string(),
-                class: class.to_string(),
-                args: args.as_items().unwrap_or_default().to_vec(),
-            },
+            ("UnpickleableExceptionWrapper", [Value::Str(module), Value::Str(class), args, ..]) => {
+                Exception {
+                    module: module.to_string(),
+                    class: class.to_string(),
+                    args: args.as_items().unwrap_or_default().to_vec(),
+                }
+            }
             (_, args) => Exception {
                 module: object.class.module.clone(),
                 class: object.class.name.clone(),
@@ -133,7 +132,12 @@ impl Exception {
             [single] => format!("{}({})", self.class, repr::repr(single)),
             _ => format!("{}{}", self.class, repr::repr(&args)),
         };
-        let parts = [self.module.as_str().into(), self.class.as_str().into(), args, text.into()];
+        let parts = [
+            self.module.as_str().into(),
+            self.class.as_str().into(),
+            args,
+            text.into(),
+        ];
         let module = "celery.utils.serialization";
         Value::call(module, "UnpickleableExceptionWrapper", parts)
     }
@@ -235,10 +239,7 @@ mod tests {
                 Exception::time_limit(30.0),
                 "TimeLimitExceeded: TimeLimitExceeded(30.0,)",
             ),
-            (
-                os_error,
-                "FileNotFoundError: [Errno 2] No such file: 'x'",
-            ),
+            (os_error, "FileNotFoundError: [Errno 2] No such file: 'x'"),
         ] {
             assert_eq!(exception.to_string(), text);
         }

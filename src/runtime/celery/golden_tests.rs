@@ -9,6 +9,7 @@ use super::pickle::{decode, encode};
 use super::reply::{Reply, State};
 use super::serial::Serializer;
 use crate::broker::{Message, Properties};
+use proptest::prelude::*;
 use serde_json::Value as Json;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ fn recorded() -> Json {
 }
 
 /// All recorded messages: capture, exchange, message.
-fn messages() -> Vec<(String, String, Message)> {
+pub(super) fn messages() -> Vec<(String, String, Message)> {
     let recorded = recorded();
     let all = recorded["published"].as_array().unwrap().iter();
     all.map(|entry| {
@@ -85,7 +86,10 @@ fn tasks_are_the_same_in_json_and_in_protocol_1() {
         let task = TaskMessage::read(&message).unwrap();
         if let Ok(json) = task.write(Serializer::Json) {
             let back = TaskMessage::read(&json).unwrap();
-            assert_eq!(json.properties.content_type.as_deref(), Some("application/json"));
+            assert_eq!(
+                json.properties.content_type.as_deref(),
+                Some("application/json")
+            );
             // Tuples in arguments are lists in JSON; nothing recorded has any.
             assert_eq!(back, task, "{file}");
         } else {
@@ -132,7 +136,11 @@ fn failures_read_as_class_and_message() {
     }
     let known = "RuntimeError: intentional exception caused by exception=True kwarg";
     assert!(texts.contains(&known.to_owned()), "{texts:?}");
-    assert!(texts.iter().any(|text| text.starts_with("ValueError: Expected 2D array")));
+    assert!(
+        texts
+            .iter()
+            .any(|text| text.starts_with("ValueError: Expected 2D array"))
+    );
 }
 
 #[test]
@@ -150,7 +158,9 @@ fn control_requests_and_answers_come_back() {
             super::control::ANSWERS => {
                 let answer = Answer::read(&message).unwrap();
                 assert_eq!(answer.node, "ref@localhost");
-                answer.write(message.headers["clock"].as_u64().unwrap()).unwrap()
+                answer
+                    .write(message.headers["clock"].as_u64().unwrap())
+                    .unwrap()
             }
             _ => continue,
         };
@@ -186,11 +196,23 @@ fn events_come_back() {
         assert_eq!(written.body, message.body, "fields keep their order");
         let given = &entry["properties"];
         assert_eq!(Json::Object(written.headers), given["headers"]);
-        assert_eq!(written.properties.content_type.as_deref(), given["content_type"].as_str());
-        assert_eq!(u64::from(written.properties.delivery_mode), given["delivery_mode"]);
+        assert_eq!(
+            written.properties.content_type.as_deref(),
+            given["content_type"].as_str()
+        );
+        assert_eq!(
+            u64::from(written.properties.delivery_mode),
+            given["delivery_mode"]
+        );
         kinds.extend(events.into_iter().map(|event| event.kind));
     }
-    for kind in ["worker-heartbeat", "task-received", "task-started", "task-succeeded", "task-failed"] {
+    for kind in [
+        "worker-heartbeat",
+        "task-received",
+        "task-started",
+        "task-succeeded",
+        "task-failed",
+    ] {
         assert!(kinds.iter().any(|known| known == kind), "{kind}");
     }
 }
@@ -225,4 +247,42 @@ fn made_events_have_the_recorded_fields() {
         }
     }
     assert!(count >= 20, "{count} events");
+}
+
+proptest! {
+    /// Whatever becomes of a recorded message on its way: an error, never more.
+    #[test]
+    fn mutated_messages_end_well(
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        as_json in any::<bool>(),
+    ) {
+        let all = messages();
+        let (_, _, mut message) = all[which.index(all.len())].clone();
+        if as_json && let Ok(task) = TaskMessage::read(&message)
+            && let Ok(json) = task.write(Serializer::Json)
+        {
+            message = json;
+        }
+        for (place, byte) in changes {
+            let place = place.index(message.body.len());
+            message.body[place] = byte;
+        }
+        if let Ok(value) = decode(&message.body) {
+            let _ = super::repr::repr(&value);
+            let _ = super::repr::summary(&value);
+            let _ = super::json::shown(&value);
+            prop_assert_eq!(&decode(&encode(&value)).unwrap(), &value);
+        }
+        if let Ok(task) = TaskMessage::read(&message) {
+            let _ = task.write(Serializer::Pickle).unwrap();
+        }
+        if let Ok(reply) = Reply::read(&message) {
+            let _ = reply.exception().map(|exception| exception.to_string());
+            let _ = reply.write(Serializer::Pickle).unwrap();
+        }
+        let _ = Request::read(&message);
+        let _ = Answer::read(&message);
+        let _ = event::read(&message);
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::numpy::Array;
 use super::pickle::{Object, Value};
-use super::{exception, passthrough, repr, times};
+use super::{exception, pandas, passthrough, repr, times};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value as Json};
 
@@ -20,8 +20,9 @@ pub fn to_value(json: &Json) -> Value {
         },
         Json::String(text) => text.as_str().into(),
         Json::Array(items) => Value::list(items.iter().map(to_value)),
-        Json::Object(map) => typed(map)
-            .unwrap_or_else(|| Value::dict(map.iter().map(|(key, item)| (key.as_str(), to_value(item))))),
+        Json::Object(map) => typed(map).unwrap_or_else(|| {
+            Value::dict(map.iter().map(|(key, item)| (key.as_str(), to_value(item))))
+        }),
     }
 }
 
@@ -32,7 +33,9 @@ fn typed(map: &Map<String, Json>) -> Option<Value> {
         return None;
     }
     match (kind, value) {
-        ("datetime" | "date" | "time" | "decimal", Json::String(text)) => Some(text.as_str().into()),
+        ("datetime" | "date" | "time" | "decimal", Json::String(text)) => {
+            Some(text.as_str().into())
+        }
         ("bytes", Json::String(text)) => Some(Value::Bytes(text.as_bytes().into())),
         ("uuid", Json::Object(parts)) => Some(parts.get("hex")?.as_str()?.into()),
         _ => None,
@@ -125,6 +128,9 @@ fn show(of: &Object) -> Result<Json> {
     if let Some(array) = Array::of(of) {
         return shown(&array.to_value()?);
     }
+    if let Some(columns) = pandas::columns(of) {
+        return table(of, columns);
+    }
     if let Some(time) = times::Time::of(of) {
         return Ok(Json::String(time.text()));
     }
@@ -138,9 +144,7 @@ fn show(of: &Object) -> Result<Json> {
     match (class.module.as_str(), class.name.as_str(), &*of.args) {
         ("collections", "Counter", [Value::Dict(dict)]) => object(dict.iter(), Manner::Shown),
         ("collections", "Counter", []) => Ok(Json::Object(Map::new())),
-        ("collections", "OrderedDict" | "defaultdict", _) => {
-            object(of.pairs.iter(), Manner::Shown)
-        }
+        ("collections", "OrderedDict" | "defaultdict", _) => object(of.pairs.iter(), Manner::Shown),
         ("collections", "deque", _) => {
             let items = of.items.iter().map(shown);
             items.collect::<Result<_>>().map(Json::Array)
@@ -148,7 +152,10 @@ fn show(of: &Object) -> Result<Json> {
         ("decimal", "Decimal", [text]) => shown(text),
         ("celery.canvas", "signature", [dict]) => shown(dict),
         ("uuid", "UUID", _) => {
-            let number = of.state.as_ref().and_then(|state| state.as_dict()?.get("int"));
+            let number = of
+                .state
+                .as_ref()
+                .and_then(|state| state.as_dict()?.get("int"));
             Ok(number.and_then(uuid_text).map_or_else(
                 || Json::String(repr::repr(&of.clone().into())),
                 Json::String,
@@ -156,6 +163,34 @@ fn show(of: &Object) -> Result<Json> {
         }
         _ => Ok(Json::String(repr::repr(&of.clone().into()))),
     }
+}
+
+/// A data frame as rows with the names of its columns, a series as a list.
+fn table(of: &Object, columns: Vec<(Value, Vec<Value>)>) -> Result<Json> {
+    let mut named = Vec::with_capacity(columns.len());
+    for (name, values) in columns {
+        let name = match name {
+            Value::Str(text) => text.to_string(),
+            other => repr::repr(&other),
+        };
+        let values = values.iter().map(shown).collect::<Result<Vec<_>>>()?;
+        named.push((name, values.into_iter()));
+    }
+    if pandas::is_series(of) {
+        let values = named.pop().map(|(_, values)| values.collect());
+        return Ok(Json::Array(values.unwrap_or_default()));
+    }
+    let rows = named
+        .iter()
+        .map(|(_, values)| values.len())
+        .max()
+        .unwrap_or(0);
+    let rows = (0..rows).map(|_| {
+        let cells = named.iter_mut();
+        let cells = cells.map(|(name, values)| (name.clone(), values.next().unwrap_or(Json::Null)));
+        Json::Object(cells.collect())
+    });
+    Ok(Json::Array(rows.collect()))
 }
 
 fn uuid_text(number: &Value) -> Option<String> {
@@ -166,6 +201,12 @@ fn uuid_text(number: &Value) -> Option<String> {
     };
     let hex = format!("{number:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
-    let parts = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)];
+    let parts = [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ];
     Some(parts.join("-"))
 }

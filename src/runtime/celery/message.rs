@@ -9,6 +9,7 @@ use crate::broker::{Message, Properties};
 use crate::error::{Error, Result};
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value as Json, json};
+use std::fmt;
 
 /// What is to happen when the task is done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Embed {
 }
 
 /// A task on its way to a worker.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TaskMessage {
     /// The task's id, a UUID.
     pub id: String,
@@ -98,17 +99,21 @@ impl TaskMessage {
     /// [`crate::ErrorKind::Invalid`] when it is no task message.
     pub fn read(message: &Message) -> Result<Self> {
         if let Some(compression) = message.headers.get("compression").and_then(Json::as_str) {
-            return Err(Error::invalid(format!(
-                "the message is compressed ({compression})"
-            ))
-            .hint("unset Celery's task_compression"));
+            return Err(
+                Error::invalid(format!("the message is compressed ({compression})"))
+                    .hint("unset Celery's task_compression"),
+            );
         }
         let body = Serializer::of(&message.properties)?.read(&message.body)?;
         let mut task = match message.headers.get("task").and_then(Json::as_str) {
             Some(name) => protocol_2(name, &message.headers, &body)?,
             None => protocol_1(&body)?,
         };
-        task.reply_to = message.properties.reply_to.clone().filter(|to| !to.is_empty());
+        task.reply_to = message
+            .properties
+            .reply_to
+            .clone()
+            .filter(|to| !to.is_empty());
         task.priority = message.properties.priority;
         Ok(task)
     }
@@ -147,7 +152,11 @@ impl TaskMessage {
             ("chain", list(&self.embed.chain, by)),
             (
                 "chord",
-                self.embed.chord.as_ref().map(|chord| chord.to_value(by)).into(),
+                self.embed
+                    .chord
+                    .as_ref()
+                    .map(|chord| chord.to_value(by))
+                    .into(),
             ),
         ]);
         let headers = match headers {
@@ -190,7 +199,11 @@ impl TaskMessage {
             ("taskset", self.group.as_deref().into()),
             (
                 "chord",
-                self.embed.chord.as_ref().map(|chord| chord.to_value(by)).into(),
+                self.embed
+                    .chord
+                    .as_ref()
+                    .map(|chord| chord.to_value(by))
+                    .into(),
             ),
         ]);
         self.message(by, Map::new(), &body)
@@ -219,6 +232,18 @@ impl TaskMessage {
     }
 }
 
+/// Arguments may be anybody's secret: names and numbers only.
+impl fmt::Debug for TaskMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskMessage")
+            .field("id", &self.id)
+            .field("task", &self.task)
+            .field("args", &self.args.len())
+            .field("kwargs", &self.kwargs)
+            .finish_non_exhaustive()
+    }
+}
+
 fn protocol_2(name: &str, headers: &Map<String, Json>, body: &Value) -> Result<TaskMessage> {
     let malformed = || Error::invalid("the body of a task message is not (args, kwargs, embed)");
     let [args, kwargs, embed] = body.as_items().ok_or_else(malformed)? else {
@@ -236,7 +261,10 @@ fn protocol_2(name: &str, headers: &Map<String, Json>, body: &Value) -> Result<T
         expires: moment(text("expires"))?,
         group: text("group"),
         group_index: headers.get("group_index").and_then(Json::as_i64),
-        retries: headers.get("retries").and_then(Json::as_u64).map_or(0, count),
+        retries: headers
+            .get("retries")
+            .and_then(Json::as_u64)
+            .map_or(0, count),
         time_limit: limit(0),
         soft_time_limit: limit(1),
         root_id: text("root_id"),
@@ -252,10 +280,13 @@ fn protocol_1(body: &Value) -> Result<TaskMessage> {
         .as_dict()
         .ok_or_else(|| Error::invalid("this is no task message: it names no task"))?;
     let text = |field: &str| body.get(field).and_then(Value::as_str).map(str::to_owned);
-    let name = text("task")
-        .ok_or_else(|| Error::invalid("this is no task message: it names no task"))?;
+    let name =
+        text("task").ok_or_else(|| Error::invalid("this is no task message: it names no task"))?;
     let id = text("id").ok_or_else(|| Error::invalid("a task message has no id"))?;
-    let args = body.get("args").and_then(Value::as_items).unwrap_or_default();
+    let args = body
+        .get("args")
+        .and_then(Value::as_items)
+        .unwrap_or_default();
     let kwargs = match body.get("kwargs") {
         None | Some(Value::None) => Kwargs::default(),
         Some(kwargs) => Kwargs::read(kwargs)?,

@@ -45,6 +45,13 @@ impl Array {
         &self.shape
     }
 
+    /// Number of items.
+    pub fn count(&self) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |count, size| count.saturating_mul(*size))
+    }
+
     /// Whether the first index varies fastest.
     pub fn fortran_order(&self) -> bool {
         self.fortran_order
@@ -71,27 +78,26 @@ impl Array {
                 };
                 Array::from_parts(dtype, shape, *fortran_order, items)
             }
-            ("numpy._core.numeric" | "numpy.core.numeric", "_frombuffer") => {
-                match &*object.args {
-                    [items, dtype, shape, order] => {
-                        Array::from_parts(dtype, shape, order.as_str() == Some("F"), items)
-                    }
-                    _ => None,
+            ("numpy._core.numeric" | "numpy.core.numeric", "_frombuffer") => match &*object.args {
+                [items, dtype, shape, order] => {
+                    Array::from_parts(dtype, shape, order.as_str() == Some("F"), items)
                 }
-            }
-            ("numpy._core.multiarray" | "numpy.core.multiarray", "scalar") => {
-                match &*object.args {
-                    [dtype, items] => {
-                        Array::from_parts(dtype, &Value::tuple([]), false, items)
-                    }
-                    _ => None,
-                }
-            }
+                _ => None,
+            },
+            ("numpy._core.multiarray" | "numpy.core.multiarray", "scalar") => match &*object.args {
+                [dtype, items] => Array::from_parts(dtype, &Value::tuple([]), false, items),
+                _ => None,
+            },
             _ => None,
         }
     }
 
-    fn from_parts(dtype: &Value, shape: &Value, fortran_order: bool, items: &Value) -> Option<Self> {
+    fn from_parts(
+        dtype: &Value,
+        shape: &Value,
+        fortran_order: bool,
+        items: &Value,
+    ) -> Option<Self> {
         let shape = shape
             .as_items()?
             .iter()
@@ -114,7 +120,10 @@ impl Array {
     /// Whether there are as many items as the shape says. Items without bytes are no more
     /// than a few, else a short message would make long lists.
     fn is_whole(&self) -> bool {
-        let rows = self.shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size.max(&1)));
+        let rows = self
+            .shape
+            .iter()
+            .try_fold(1usize, |n, size| n.checked_mul(*size.max(&1)));
         let bytes = match &self.items {
             Items::Raw(raw) => raw.len(),
             Items::Values(values) => values.len(),
@@ -122,7 +131,10 @@ impl Array {
         if self.shape.len() > 64 || rows.is_none_or(|rows| rows > bytes.max(1024)) {
             return false;
         }
-        let count = self.shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+        let count = self
+            .shape
+            .iter()
+            .try_fold(1usize, |n, size| n.checked_mul(*size));
         match (&self.items, count) {
             (Items::Values(values), Some(count)) => values.len() == count,
             (Items::Raw(raw), Some(count)) => {
@@ -217,7 +229,8 @@ impl Array {
         let (Some(size), Some(stride)) = (self.shape.get(dimension), strides.get(dimension)) else {
             return self.item(at);
         };
-        let items = (0..*size).map(|index| self.nested(dimension + 1, at + index * stride, strides));
+        let items =
+            (0..*size).map(|index| self.nested(dimension + 1, at + index * stride, strides));
         Ok(Value::list(items.collect::<Result<Vec<_>>>()?))
     }
 
@@ -248,10 +261,18 @@ impl Array {
 /// One item, little-endian.
 fn item(kind: u8, bytes: &[u8], descr: &str) -> Option<Value> {
     let unsigned = || -> Option<u64> {
-        (bytes.len() <= 8).then(|| bytes.iter().rev().fold(0, |all, b| all << 8 | u64::from(*b)))
+        (bytes.len() <= 8).then(|| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |all, b| all << 8 | u64::from(*b))
+        })
     };
     let signed = || -> Option<i64> {
-        let shift = 64 - 8 * u32::try_from(bytes.len()).ok().filter(|n| (1..=8).contains(n))?;
+        let shift = 64
+            - 8 * u32::try_from(bytes.len())
+                .ok()
+                .filter(|n| (1..=8).contains(n))?;
         Some((unsigned()? << shift).cast_signed() >> shift)
     };
     Some(match kind {
@@ -268,7 +289,10 @@ fn item(kind: u8, bytes: &[u8], descr: &str) -> Option<Value> {
             Value::call("builtins", "complex", parts)
         }
         b'S' => {
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            let end = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
             Value::Bytes(bytes.get(..end)?.into())
         }
         b'U' => {
@@ -370,7 +394,10 @@ mod tests {
     fn arrays_come_back_in_both_layouts() {
         let raw: Vec<u8> = (1..=6).flat_map(|n| f64::from(n).to_le_bytes()).collect();
         let rows = |rows: &[&[f64]]| {
-            Value::list(rows.iter().map(|row| Value::list(row.iter().map(|n| (*n).into()))))
+            Value::list(
+                rows.iter()
+                    .map(|row| Value::list(row.iter().map(|n| (*n).into()))),
+            )
         };
         for (fortran, expected) in [
             (false, rows(&[&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]])),

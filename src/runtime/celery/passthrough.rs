@@ -15,7 +15,11 @@ const DATA: &str = "_passthrough_data";
 pub fn wrap(data: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     let rows = match data {
-        Json::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
+        Json::Array(items)
+            if items
+                .iter()
+                .all(|item| !item.is_array() && !item.is_object()) =>
+        {
             let row = |item| Value::list([json::to_value(item)]);
             Value::list(items.iter().map(row))
         }
@@ -69,7 +73,10 @@ mod tests {
     #[test]
     fn data_becomes_rows() {
         for (given, sent) in [
-            (json!([[1.0, 2.0], [3.0, 4.0]]), json!([[1.0, 2.0], [3.0, 4.0]])),
+            (
+                json!([[1.0, 2.0], [3.0, 4.0]]),
+                json!([[1.0, 2.0], [3.0, 4.0]]),
+            ),
             (json!([1.0, 2.0]), json!([[1.0], [2.0]])),
             (json!(7), json!([[7]])),
             (json!({"a": 1, "b": "x"}), json!([{"a": 1, "b": "x"}])),

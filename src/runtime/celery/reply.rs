@@ -129,7 +129,11 @@ impl Reply {
 
     /// It was called off: `expired`, `revoked` or `terminated`.
     pub fn revoked(task_id: &str, reason: &str) -> Self {
-        Self::new(task_id, State::Revoked, Exception::revoked(reason).to_value())
+        Self::new(
+            task_id,
+            State::Revoked,
+            Exception::revoked(reason).to_value(),
+        )
     }
 
     /// Notes that the task sent another one.
@@ -175,7 +179,10 @@ impl Reply {
         let Value::Object(object) = &self.result else {
             return None;
         };
-        let is_class = object.class.name.starts_with(|c: char| c.is_ascii_uppercase());
+        let is_class = object
+            .class
+            .name
+            .starts_with(|c: char| c.is_ascii_uppercase());
         let plain_children = self.children.iter().all(|child| json::plain(child).is_ok());
         if !self.state.is_exceptional() || !is_class || !plain_children {
             return None;

@@ -154,6 +154,23 @@ impl Printer {
         self.left = self.left.saturating_sub(close.len());
     }
 
+    /// The items, or the shape where they won't fit.
+    fn array(&mut self, array: &numpy::Array, level: usize) {
+        let fits = array.count() <= self.left;
+        match fits.then(|| array.to_value()) {
+            Some(Ok(value)) => {
+                self.put("array(");
+                self.value(&value, level);
+                self.out.push(')');
+            }
+            _ => {
+                let sizes = array.shape().iter().map(|size| Value::Int(*size as i64));
+                let shape = repr(&Value::tuple(sizes));
+                self.put(&format!("<numpy.ndarray of shape {shape}>"));
+            }
+        }
+    }
+
     fn object(&mut self, object: &Object, level: usize) {
         if let Some(name) = passthrough::name(object) {
             return self.text(name);
@@ -163,18 +180,10 @@ impl Printer {
         }
         if exception::is_exception(object) {
             self.put(&object.class.name);
-            let close = if object.args.len() == 1 { ")" } else { ")" };
-            return self.sequence("(", &object.args, close, level);
+            return self.sequence("(", &object.args, ")", level);
         }
         if let Some(array) = numpy::Array::of(object) {
-            return match array.to_value() {
-                Ok(value) => {
-                    self.put("array(");
-                    self.value(&value, level);
-                    self.out.push(')');
-                }
-                Err(_) => self.put("<numpy.ndarray object>"),
-            };
+            return self.array(&array, level);
         }
         let class = &*object.class;
         match (class.module.as_str(), class.name.as_str()) {
@@ -244,10 +253,12 @@ pub fn quoted(text: &str) -> String {
             c if is_printable(c) => out.push(c),
             c => {
                 let code = u32::from(c);
-                let _ = match code {
-                    ..=0xff => write!(out, "\\x{code:02x}"),
-                    ..=0xffff => write!(out, "\\u{code:04x}"),
-                    _ => write!(out, "\\U{code:08x}"),
+                let _ = if code <= 0xff {
+                    write!(out, "\\x{code:02x}")
+                } else if code <= 0xffff {
+                    write!(out, "\\u{code:04x}")
+                } else {
+                    write!(out, "\\U{code:08x}")
                 };
             }
         }
@@ -300,7 +311,10 @@ mod tests {
     fn values_print_as_in_python() {
         let cases = [
             (Value::from("it's"), r#""it's""#),
-            (Value::from("a'b\"c\n\u{1}é\u{200b}"), r#"'a\'b"c\n\x01é\u200b'"#),
+            (
+                Value::from("a'b\"c\n\u{1}é\u{200b}"),
+                r#"'a\'b"c\n\x01é\u200b'"#,
+            ),
             (Value::from(1.0), "1.0"),
             (Value::from(1e16), "1e+16"),
             (Value::from(123456789012345680.0), "1.2345678901234568e+17"),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Kwargs(pub Vec<(String, Value)>);
 
 /// A task that is still to be sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Signature {
     /// The task's name; `celery.group` and the like for compound ones.
     pub task: String,
@@ -67,7 +67,10 @@ impl Kwargs {
 
     /// The arguments as a dict.
     pub fn to_value(&self) -> Value {
-        let pairs = self.0.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+        let pairs = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.clone()));
         Value::Dict(Arc::new(Dict::new(pairs.collect())))
     }
 }
@@ -75,7 +78,20 @@ impl Kwargs {
 /// Arguments may be anybody's secret: names only.
 impl fmt::Debug for Kwargs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// As [`Kwargs`]: no values.
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signature")
+            .field("task", &self.task)
+            .field("args", &self.args.len())
+            .field("kwargs", &self.kwargs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,6 +178,9 @@ impl Signature {
         if self.immutable {
             return self.args.clone();
         }
-        results.into_iter().chain(self.args.iter().cloned()).collect()
+        results
+            .into_iter()
+            .chain(self.args.iter().cloned())
+            .collect()
     }
 }

@@ -159,7 +159,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("celery.result", &["result_from_tuple"]),
-    ("celery.utils.serialization", &["UnpickleableExceptionWrapper"]),
+    (
+        "celery.utils.serialization",
+        &["UnpickleableExceptionWrapper"],
+    ),
     (
         "collections",
         &["Counter", "OrderedDict", "defaultdict", "deque"],
@@ -188,10 +191,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "SerializationError",
         ],
     ),
-    (
-        "kombu.utils.json",
-        &["JSONEncoder"],
-    ),
+    ("kombu.utils.json", &["JSONEncoder"]),
     (
         "mongoengine.errors",
         &[
@@ -216,18 +216,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["AxisError", "DTypePromotionError", "TooHardError"],
     ),
     ("numpy.linalg", &["LinAlgError"]),
-    (
-        "omegaml.mixins.store.passthrough",
-        &["PassthroughDataset"],
-    ),
+    ("omegaml.mixins.store.passthrough", &["PassthroughDataset"]),
     ("pandas", &["DataFrame", "Index", "RangeIndex", "Series"]),
     ("pandas._libs.arrays", &["__pyx_unpickle_NDArrayBacked"]),
     ("pandas._libs.internals", &["_unpickle_block"]),
     ("pandas._libs.missing", &["NA", "NAType"]),
-    (
-        "pandas._libs.tslibs.nattype",
-        &["_nat_unpickle"],
-    ),
+    ("pandas._libs.tslibs.nattype", &["__nat_unpickle"]),
     (
         "pandas._libs.tslibs.timedeltas",
         &["Timedelta", "_timedelta_unpickle"],
@@ -235,6 +229,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "pandas._libs.tslibs.timestamps",
         &["Timestamp", "_unpickle_timestamp"],
+    ),
+    ("pandas._libs.tslibs.offsets", &["Day"]),
+    ("pandas.core.arrays.boolean", &["BooleanArray"]),
+    ("pandas.core.arrays.categorical", &["Categorical"]),
+    (
+        "pandas.core.arrays.floating",
+        &["FloatingArray", "Float64Dtype"],
+    ),
+    (
+        "pandas.core.arrays.integer",
+        &["Int64Dtype", "IntegerArray"],
+    ),
+    (
+        "pandas.core.arrays.string_",
+        &["StringArray", "StringDtype"],
+    ),
+    (
+        "pandas.core.dtypes.dtypes",
+        &["CategoricalDtype", "DatetimeTZDtype"],
     ),
     ("pandas.core.arrays.datetimes", &["DatetimeArray"]),
     ("pandas.core.arrays.timedeltas", &["TimedeltaArray"]),
@@ -245,10 +258,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["DatetimeIndex", "_new_DatetimeIndex"],
     ),
     ("pandas.core.indexes.range", &["RangeIndex"]),
-    (
-        "pandas.core.internals.blocks",
-        &["new_block"],
-    ),
+    ("pandas.core.internals.blocks", &["new_block"]),
     (
         "pandas.core.internals.managers",
         &["BlockManager", "SingleBlockManager"],
@@ -256,7 +266,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pandas.core.series", &["Series"]),
     (
         "pandas.errors",
-        &["EmptyDataError", "MergeError", "ParserError", "UndefinedVariableError"],
+        &[
+            "EmptyDataError",
+            "MergeError",
+            "ParserError",
+            "UndefinedVariableError",
+        ],
     ),
     (
         "pymongo.errors",
@@ -278,7 +293,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "WriteError",
         ],
     ),
-    ("requests.exceptions", &["ConnectionError", "HTTPError", "RequestException"]),
+    (
+        "requests.exceptions",
+        &["ConnectionError", "HTTPError", "RequestException"],
+    ),
     ("sklearn.exceptions", &["NotFittedError"]),
     ("uuid", &["SafeUUID", "UUID"]),
 ];

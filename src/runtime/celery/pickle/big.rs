@@ -106,7 +106,7 @@ impl fmt::Display for BigInt {
             let mut rest = 0u64;
             for byte in magnitude.iter_mut().rev() {
                 rest = rest << 8 | u64::from(*byte);
-                *byte = (rest / 1_000_000_000 & 0xff) as u8;
+                *byte = ((rest / 1_000_000_000) & 0xff) as u8;
                 rest %= 1_000_000_000;
             }
             while magnitude.last() == Some(&0) {
@@ -131,7 +131,7 @@ impl fmt::Debug for BigInt {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]

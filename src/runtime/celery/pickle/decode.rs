@@ -107,7 +107,11 @@ impl Machine<'_> {
             op::LONG4 => self.long(4),
             op::INT | op::LONG | op::FLOAT => self.decimal(opcode),
             op::BINFLOAT => {
-                let bits = self.input.take(8)?.iter().fold(0, |all, b| all << 8 | u64::from(*b));
+                let bits = self
+                    .input
+                    .take(8)?
+                    .iter()
+                    .fold(0, |all, b| all << 8 | u64::from(*b));
                 self.plain(Value::Float(f64::from_bits(bits)))
             }
             op::UNICODE => self.raw_unicode(),

@@ -23,7 +23,10 @@ fn what_runs_code_is_refused_by_name() {
         (b"(ios\nsystem\n.", "os.system"),
         (b"c__builtin__\nexec\n.", "builtins.exec"),
         (b"cbuiltins\ngetattr\n.", "builtins.getattr"),
-        (b"ccelery.canvas\nsys.modules\n.", "celery.canvas.sys.modules"),
+        (
+            b"ccelery.canvas\nsys.modules\n.",
+            "celery.canvas.sys.modules",
+        ),
     ];
     for (pickle, name) in cases {
         assert_eq!(
@@ -121,7 +124,11 @@ fn what_costs_too_much_is_refused() {
         b"]".repeat(200),
         [b"N".to_vec(), b"2".repeat(2000)].concat(),
         [b"N".to_vec(), b"\x94".repeat(2000)].concat(),
-        [b"Nr\xff\xff\xff\xff".to_vec(), b"j\xff\xff\xff\xff".repeat(1100)].concat(),
+        [
+            b"Nr\xff\xff\xff\xff".to_vec(),
+            b"j\xff\xff\xff\xff".repeat(1100),
+        ]
+        .concat(),
     ] {
         let message = refused(&flood);
         assert!(message.contains("more values"), "{message}");
@@ -131,6 +138,17 @@ fn what_costs_too_much_is_refused() {
     let set = b"\x80\x04cbuiltins\nset\n(NNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNNl\x85\x94R";
     let again = b"0cbuiltins\nset\nh\x00R".repeat(40);
     assert!(refused(&[set.as_slice(), &again].concat()).contains("more values"));
+}
+
+#[test]
+fn what_is_as_deep_as_allowed_can_be_used() {
+    let pickle = [b"]".repeat(200), b"a".repeat(199), b".".to_vec()].concat();
+    let value = decode(&pickle).unwrap();
+    assert_eq!(decode(&encode(&value)).unwrap(), value);
+    let text = crate::runtime::celery::repr::repr(&value);
+    assert_eq!(text, "[".repeat(200) + &"]".repeat(200));
+    let sets = Value::Set(std::sync::Arc::new(vec![Value::Int(1)]));
+    assert_eq!(decode(&encode(&sets)).unwrap(), sets);
 }
 
 #[test]
@@ -241,11 +259,13 @@ fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::list),
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::tuple),
-            proptest::collection::vec((key.clone(), inner.clone()), 0..6).prop_map(|pairs| {
-                Value::Dict(std::sync::Arc::new(super::Dict::new(pairs)))
-            }),
-            proptest::collection::vec(inner, 0..3)
-                .prop_map(|args| Value::call("builtins", "ValueError", args)),
+            proptest::collection::vec((key.clone(), inner.clone()), 0..6)
+                .prop_map(|pairs| { Value::Dict(std::sync::Arc::new(super::Dict::new(pairs))) }),
+            proptest::collection::vec(inner, 0..3).prop_map(|args| Value::call(
+                "builtins",
+                "ValueError",
+                args
+            )),
         ]
     })
 }

@@ -379,7 +379,10 @@ impl<'a> Writer<'a> {
         }
         let header = std::iter::once(op::FRAME).chain((length as u64).to_le_bytes());
         if let Some(place) = self.out.get_mut(at..start) {
-            place.iter_mut().zip(header).for_each(|(to, from)| *to = from);
+            place
+                .iter_mut()
+                .zip(header)
+                .for_each(|(to, from)| *to = from);
         }
     }
 }

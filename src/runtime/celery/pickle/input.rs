@@ -23,7 +23,10 @@ impl<'a> Input<'a> {
     /// An unsigned number of `width` bytes, little-endian.
     pub(super) fn number(&mut self, width: usize) -> Result<u64> {
         let bytes = self.take(width)?;
-        Ok(bytes.iter().rev().fold(0, |all, b| all << 8 | u64::from(*b)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |all, b| all << 8 | u64::from(*b)))
     }
 
     pub(super) fn counted(&mut self, width: usize) -> Result<&'a [u8]> {
@@ -88,7 +91,10 @@ pub(super) fn raw_unicode(line: &[u8]) -> Result<String> {
         };
         let digits = tail.get(1..=width).ok_or_else(lost)?;
         let code = u32::from_str_radix(utf8(digits)?, 16).map_err(|_| lost())?;
-        text.push(char::from_u32(code).ok_or_else(|| Error::invalid("text in the message is not Unicode"))?);
+        text.push(
+            char::from_u32(code)
+                .ok_or_else(|| Error::invalid("text in the message is not Unicode"))?,
+        );
         rest = tail.get(width + 1..).ok_or_else(lost)?;
     }
     Ok(text)

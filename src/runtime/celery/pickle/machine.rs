@@ -81,7 +81,10 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn top(&self) -> Result<&Slot> {
-        let top = self.stack.last().filter(|_| self.stack.len() > self.floor());
+        let top = self
+            .stack
+            .last()
+            .filter(|_| self.stack.len() > self.floor());
         top.ok_or_else(lost)
     }
 

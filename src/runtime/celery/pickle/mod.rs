@@ -19,8 +19,6 @@ mod value;
 
 #[cfg(test)]
 mod decode_tests;
-#[cfg(test)]
-mod python_tests;
 
 pub use allowed::is_allowed;
 pub use big::BigInt;
