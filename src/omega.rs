@@ -9,13 +9,11 @@
 //! # }
 //! ```
 
+use crate::broker::Broker;
 use crate::config::{Config, StorageSettings};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
-use crate::broker::Broker;
-use crate::runtime::{
-    LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks,
-};
+use crate::runtime::{LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks};
 use crate::storage::embedded::{self, EmbeddedStorage};
 use crate::storage::mongo::{self, MongoStorage};
 use crate::storage::{DEFAULT_BUCKET, Storage};

@@ -2,8 +2,8 @@
 
 use super::Session;
 use super::completion::{self, Lister};
-use crate::config::{Config, Profile};
 use crate::broker::{self, Broker};
+use crate::config::{Config, Profile};
 use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::Progress;
@@ -45,13 +45,12 @@ impl Session {
         let config = self.config()?;
         let label = config.text("OMEGA_WORKER_LABEL");
         let label = label.as_deref().unwrap_or("default");
-        Ok(om.queue_runtime(self.broker(false)?, label))
+        Ok(om.queue_runtime(self.broker()?, label))
     }
 
-    /// The broker of the profile; `endless` for who waits for it as long as it takes.
-    pub fn broker(&self, endless: bool) -> Result<Arc<dyn Broker>> {
+    /// The broker of the profile, for a client: one bounded attempt to reach it.
+    pub fn broker(&self) -> Result<Arc<dyn Broker>> {
         let options = broker::Options {
-            endless,
             progress: self.progress(),
             ..broker::Options::default()
         };

@@ -1,8 +1,6 @@
 //! The local runtime: tasks run in this process, while the caller waits.
 
-use super::{
-    Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, Tasks,
-};
+use super::{Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, Tasks};
 use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
 

@@ -87,7 +87,9 @@ impl QueueRuntime {
             prefetch: 64,
             ..ConsumeOptions::default()
         };
-        let consumer = self.broker.consume(std::slice::from_ref(&queue), &options)?;
+        let consumer = self
+            .broker
+            .consume(std::slice::from_ref(&queue), &options)?;
         Ok(self.replies.get_or_init(|| Replies { queue, consumer }))
     }
 
@@ -120,7 +122,8 @@ impl QueueRuntime {
         message.expires = options.expires.and_then(at);
         let mut sent = message.write(serializer(&message))?;
         if options.retries > 0 {
-            sent.headers.insert(RETRIES_HEADER.to_owned(), options.retries.into());
+            sent.headers
+                .insert(RETRIES_HEADER.to_owned(), options.retries.into());
         }
         let record = TaskRecord {
             args: repr::summary(&Value::tuple(message.args.iter().cloned())),
@@ -148,8 +151,13 @@ impl QueueRuntime {
         let mut told = false;
         loop {
             self.objects.progress.check()?;
-            if options.patience.is_some_and(|limit| sent.elapsed() >= limit) {
-                return Err(Error::new(ErrorKind::TimedOut, "no worker has answered in time").on(id));
+            if options
+                .patience
+                .is_some_and(|limit| sent.elapsed() >= limit)
+            {
+                return Err(
+                    Error::new(ErrorKind::TimedOut, "no worker has answered in time").on(id),
+                );
             }
             if let Some(delivery) = replies.consumer.next(LOOK)? {
                 let reply = Reply::read(&delivery.message);
@@ -169,7 +177,11 @@ impl QueueRuntime {
             }
             if !told && record.state == TaskState::Pending && sent.elapsed() > PATIENCE {
                 told = true;
-                if self.broker.depth(label).is_ok_and(|depth| depth.consumers == 0) {
+                if self
+                    .broker
+                    .depth(label)
+                    .is_ok_and(|depth| depth.consumers == 0)
+                {
                     self.objects.progress.note(&format!(
                         "waiting: no worker takes tasks of `{label}`; start one: om runtime worker"
                     ));
@@ -342,4 +354,3 @@ impl Runtime for QueueRuntime {
         Ok(revoked)
     }
 }
-

@@ -15,7 +15,13 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 struct Asked {
     /// These workers only: om@host
-    #[arg(long = "worker", visible_alias = "destination", value_name = "NAME", value_delimiter = ',', global = true)]
+    #[arg(
+        long = "worker",
+        visible_alias = "destination",
+        value_name = "NAME",
+        value_delimiter = ',',
+        global = true
+    )]
     workers: Vec<String>,
     /// How long workers have to answer
     #[arg(long, value_name = "DURATION", value_parser = crate::cli::app::parse_duration, global = true)]
@@ -207,7 +213,7 @@ impl Control {
 
 impl Asked {
     fn ask(self, method: &str, arguments: Kwargs, session: &Session) -> Result<()> {
-        let broker = session.broker(false)?;
+        let broker = session.broker()?;
         let workers = (!self.workers.is_empty()).then_some(self.workers);
         let answers = ask(
             broker.as_ref(),
@@ -218,10 +224,8 @@ impl Asked {
             &session.progress,
         )?;
         if answers.is_empty() {
-            return Err(
-                Error::new(ErrorKind::Unreachable, "no worker has answered")
-                    .hint("start one: om runtime worker"),
-            );
+            return Err(Error::new(ErrorKind::Unreachable, "no worker has answered")
+                .hint("start one: om runtime worker"));
         }
         let all: Map<String, Json> = answers.into_iter().map(plain).collect();
         session.output.value(&Json::Object(all))

@@ -67,7 +67,7 @@ impl Status {
     }
 
     fn table(&self, session: &Session) -> Result<Table> {
-        let broker = session.broker(false)?;
+        let broker = session.broker()?;
         let patience = self.patience.unwrap_or(PATIENCE);
         let answers = |method: &str| -> Result<BTreeMap<String, Json>> {
             let found = ask(

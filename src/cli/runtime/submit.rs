@@ -21,7 +21,12 @@ pub struct Submitting {
     #[arg(long, value_name = "LABEL")]
     require: Option<String>,
     /// Try again so many times if it fails for a passing reason
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     retries: u32,
     /// Not before so long from now
     #[arg(long, value_name = "DURATION", value_parser = crate::cli::app::parse_duration, requires = "asynchronous")]

@@ -72,7 +72,9 @@ impl Tasks {
             Some(Verb::Show(which)) => {
                 let om = session.omega()?;
                 let record = session.workers(&om)?.task(&which.id)?;
-                session.output.value(&serde_json::to_value(record).unwrap_or_default())
+                session
+                    .output
+                    .value(&serde_json::to_value(record).unwrap_or_default())
             }
             Some(Verb::Cancel(which)) => cancel(&which, session),
         }
@@ -109,7 +111,8 @@ fn list(which: &List, session: &Session) -> Result<()> {
     .listing()
     .when_empty("no tasks yet");
     for task in &found {
-        let text = |text: &Option<String>| text.as_deref().map_or(Cell::from(Value::Null), Cell::from);
+        let text =
+            |text: &Option<String>| text.as_deref().map_or(Cell::from(Value::Null), Cell::from);
         table.push([
             Cell::from(task.id.as_str()),
             Cell::shown(task.task.as_str(), short(&task.task)),

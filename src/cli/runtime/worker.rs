@@ -1,12 +1,16 @@
 //! `om runtime worker`: takes tasks and runs them until it is stopped.
 
+use crate::broker::{self, Broker};
 use crate::cli::Session;
 use crate::cli::app::parse_duration;
 use crate::error::Result;
-use crate::progress::Progress;
+use crate::omega::Omega;
+use crate::progress::{Meter, Progress, Silent, Unit};
 use crate::runtime::celery::serial::Serializer;
 use crate::runtime::{LEASE, WorkerOptions, host, work};
 use clap::Args;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Take tasks of labels and run them.
@@ -21,7 +25,13 @@ Examples:
   om runtime worker --until-idle 10s")]
 pub struct RunWorker {
     /// Labels whose tasks it takes [default: OMEGA_WORKER_LABEL, else default]
-    #[arg(short = 'Q', long, value_name = "LABEL", value_delimiter = ',', visible_alias = "labels")]
+    #[arg(
+        short = 'Q',
+        long,
+        value_name = "LABEL",
+        value_delimiter = ',',
+        visible_alias = "labels"
+    )]
     queues: Vec<String>,
     /// Tasks at the same time [default: OMEGA_WORKER_CONCURRENCY, else 4]; 0: one a CPU
     #[arg(short, long, value_name = "NUMBER")]
@@ -53,20 +63,39 @@ impl RunWorker {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let config = session.config()?;
-        let om = session.omega()?;
+        let progress = Arc::new(UntilReady {
+            inner: session.progress(),
+            ready: AtomicBool::new(false),
+        });
+        let om = Omega::open(config, progress.clone())?;
+        let broker: Arc<dyn Broker> = Arc::from(broker::open(
+            &config.broker()?,
+            broker::Options {
+                endless: true,
+                lease: self.lease.unwrap_or(LEASE),
+                progress: progress.clone(),
+                ..broker::Options::default()
+            },
+        )?);
         let seconds = |name: &str| {
             let seconds = config.text(name).and_then(|text| text.parse().ok());
             seconds.map(Duration::from_secs)
         };
         let soft_limit = self.soft_limit.or_else(|| seconds("OMEGA_TASK_TIMEOUT"));
         let configured = config.text("OMEGA_WORKER_CONCURRENCY");
-        let concurrency = self.concurrency.or_else(|| configured.and_then(|text| text.parse().ok()));
+        let concurrency = self
+            .concurrency
+            .or_else(|| configured.and_then(|text| text.parse().ok()));
         let concurrency = match concurrency.unwrap_or(4) {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             some => some,
         };
         let labels = match self.queues.is_empty() {
-            true => vec![config.text("OMEGA_WORKER_LABEL").unwrap_or_else(|| "default".to_owned())],
+            true => vec![
+                config
+                    .text("OMEGA_WORKER_LABEL")
+                    .unwrap_or_else(|| "default".to_owned()),
+            ],
             false => self.queues,
         };
         let name = self.name.unwrap_or_else(|| "om".to_owned());
@@ -88,7 +117,6 @@ impl RunWorker {
             until_idle: self.until_idle,
             grace: self.grace,
         };
-        let broker = session.broker(true)?;
         session.progress.note(&format!(
             "{}: {} tasks at a time of {} on {}",
             options.name,
@@ -102,11 +130,33 @@ impl RunWorker {
             om.objects_of(),
             options,
             &session.progress,
+            || progress.ready.store(true, Ordering::Release),
         )?;
         session
             .progress
             .note(&format!("{} tasks were run", report.tasks));
         Ok(())
+    }
+}
+
+/// Lets the start be interrupted, but not the end: a worker that is stopped has to write
+/// what its last tasks have done.
+struct UntilReady {
+    inner: Arc<dyn Progress>,
+    ready: AtomicBool,
+}
+
+impl Progress for UntilReady {
+    fn meter(&self, _label: &str, _total: Option<u64>, _unit: Unit) -> Box<dyn Meter> {
+        Box::new(Silent)
+    }
+
+    fn note(&self, message: &str) {
+        self.inner.note(message);
+    }
+
+    fn interrupted(&self) -> bool {
+        !self.ready.load(Ordering::Acquire) && self.inner.interrupted()
     }
 }
 

@@ -20,6 +20,7 @@ use std::fmt;
 pub fn to_value(outcome: &Outcome, pure_python: bool) -> Result<Value> {
     match outcome {
         Outcome::Number(number) => Ok(Value::Float(*number)),
+        Outcome::Value(value) => Ok(json::to_value(value)),
         Outcome::Metadata(metadata) => Ok(MetadataText::of(metadata).to_string().into()),
         Outcome::Table(frame) => {
             let file = npy::from_frame(frame)?;

@@ -72,9 +72,11 @@ fn respond(shared: &Shared, request: &Request) {
         ticket: Some(ticket.clone()),
         value,
     };
-    let posted = answer
-        .write(shared.events.tick())
-        .and_then(|message| shared.broker.post(Topic::Replies, &reply_to.routing_key, &message));
+    let posted = answer.write(shared.events.tick()).and_then(|message| {
+        shared
+            .broker
+            .post(Topic::Replies, &reply_to.routing_key, &message)
+    });
     if let Err(error) = posted {
         tracing::warn!("an answer to `{}` is lost: {error}", request.method);
     }
@@ -94,7 +96,9 @@ fn perform(shared: &Shared, request: &Request) -> Value {
     let text = |name: &str| arguments.get(name).and_then(Value::as_str);
     let number = |name: &str| {
         let number = arguments.get(name).and_then(Value::as_int);
-        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
+        number
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(1)
     };
     match request.method.as_str() {
         "ping" => ok("pong"),
@@ -106,7 +110,11 @@ fn perform(shared: &Shared, request: &Request) -> Value {
         "revoked" => Value::list(shared.revoked().iter().map(|id| id.as_str().into())),
         "stats" => stats(shared),
         "conf" => Value::dict([]),
-        "report" => ok(&format!("om {} on {}", env!("CARGO_PKG_VERSION"), shared.options.name)),
+        "report" => ok(&format!(
+            "om {} on {}",
+            env!("CARGO_PKG_VERSION"),
+            shared.options.name
+        )),
         "clock" => Value::dict([("clock", Value::Int(integer(shared.events.clock())))]),
         "hello" => Value::dict([
             ("revoked", Value::dict([])),
@@ -132,12 +140,20 @@ fn perform(shared: &Shared, request: &Request) -> Value {
         "enable_events" => {
             let before = shared.events.are_wanted();
             shared.events.want(true);
-            ok(if before { "task events already enabled" } else { "task events enabled" })
+            ok(if before {
+                "task events already enabled"
+            } else {
+                "task events enabled"
+            })
         }
         "disable_events" => {
             let before = shared.events.are_wanted();
             shared.events.want(false);
-            ok(if before { "task events disabled" } else { "task events already disabled" })
+            ok(if before {
+                "task events disabled"
+            } else {
+                "task events already disabled"
+            })
         }
         "heartbeat" => Value::None,
         "pool_grow" => {
@@ -156,7 +172,10 @@ fn perform(shared: &Shared, request: &Request) -> Value {
         }
         "autoscale" => {
             let size = arguments.get("max").and_then(Value::as_int);
-            match size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0) {
+            match size
+                .and_then(|size| usize::try_from(size).ok())
+                .filter(|size| *size > 0)
+            {
                 Some(size) => {
                     shared.resize(size);
                     ok(&format!("autoscale now max={size} min={size}"))
@@ -267,10 +286,19 @@ fn stats(shared: &Shared) -> Value {
         ("total", Value::dict(total)),
         ("pid", pid),
         ("clock", shared.events.clock().to_string().as_str().into()),
-        ("uptime", Value::Int(integer(shared.started.elapsed().as_secs()))),
+        (
+            "uptime",
+            Value::Int(integer(shared.started.elapsed().as_secs())),
+        ),
         ("pool", pool),
-        ("broker", Value::dict([("hostname", shared.broker.location().as_str().into())])),
-        ("prefetch_count", Value::Int(i64::from(shared.options.prefetch()))),
+        (
+            "broker",
+            Value::dict([("hostname", shared.broker.location().as_str().into())]),
+        ),
+        (
+            "prefetch_count",
+            Value::Int(i64::from(shared.options.prefetch())),
+        ),
         ("rusage", rusage()),
         ("now", Value::Float(seconds())),
     ])
@@ -292,7 +320,11 @@ fn query(shared: &Shared, arguments: &Kwargs) -> Value {
         .into_iter()
         .filter_map(|id| {
             let held = shared.holding.get(&id)?;
-            let state = if held.started().is_some() { "active" } else { "reserved" };
+            let state = if held.started().is_some() {
+                "active"
+            } else {
+                "reserved"
+            };
             let args = repr::summary(&Value::tuple(held.message.args.iter().cloned()));
             let facts = Value::dict([
                 ("id", id.as_str().into()),
@@ -310,7 +342,9 @@ fn ids(value: Option<&Value>) -> Vec<String> {
         Some(Value::Str(id)) => vec![id.to_string()],
         Some(many) => {
             let items = many.as_items().unwrap_or_default().iter();
-            items.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+            items
+                .filter_map(|id| id.as_str().map(str::to_owned))
+                .collect()
         }
         None => Vec::new(),
     }

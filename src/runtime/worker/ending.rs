@@ -120,7 +120,10 @@ fn enter(shared: &Shared, closings: &[Closing]) -> Option<Vec<String>> {
         match shared.tasks.finish(&endings, &shared.claimant) {
             Ok(mine) => return Some(mine),
             Err(error) if started.elapsed() < shared.options.lease => {
-                tracing::warn!("endings of {} tasks cannot be entered: {error}", endings.len());
+                tracing::warn!(
+                    "endings of {} tasks cannot be entered: {error}",
+                    endings.len()
+                );
                 std::thread::sleep(PAUSE);
             }
             Err(error) => {
@@ -165,7 +168,10 @@ fn closing(
                 }
             }
             letters.extend(self::reply(shared, &ended.held, reply));
-            let seconds = ended.held.started().map_or(0.0, |start| start.at.elapsed().as_secs_f64());
+            let seconds = ended
+                .held
+                .started()
+                .map_or(0.0, |start| start.at.elapsed().as_secs_f64());
             let event = Event::succeeded(sender, &task.id, &answer.value, seconds);
             Some((ending, letters, event))
         }
@@ -175,14 +181,16 @@ fn closing(
                 false => Some(failed(shared, ended, exception, by)),
             }
         }
-        Err(Failure::Elsewhere(why)) => match passes(delivery) < MOST_PASSES && shared.has_company(delivery) {
-            true => None,
-            false => {
-                let text = format!("no worker on `{}` can run this: {why}", ended.held.queue);
-                let exception = Exception::new("builtins", "RuntimeError", text.as_str());
-                Some(failed(shared, ended, &exception, by))
+        Err(Failure::Elsewhere(why)) => {
+            match passes(delivery) < MOST_PASSES && shared.has_company(delivery) {
+                true => None,
+                false => {
+                    let text = format!("no worker on `{}` can run this: {why}", ended.held.queue);
+                    let exception = Exception::new("builtins", "RuntimeError", text.as_str());
+                    Some(failed(shared, ended, &exception, by))
+                }
             }
-        },
+        }
         Err(Failure::Stopped(Reason::SoftLimit)) => {
             Some(failed(shared, ended, &Exception::soft_time_limit(), by))
         }
@@ -219,7 +227,9 @@ fn let_go(shared: &Shared, ended: Ended, delivery: Delivery) {
             let mut letters = announcement(shared, held);
             letters.extend(reply(shared, held, Reply::retry(id, exception, &text)));
             letters.push(letter);
-            shared.events.tell(Event::retried(&shared.sender, id, exception, &text));
+            shared
+                .events
+                .tell(Event::retried(&shared.sender, id, exception, &text));
             shared.consumer.finish(delivery, letters)
         }
         Err(Failure::Elsewhere(why)) => {
@@ -284,7 +294,8 @@ pub(super) fn failure(exception: &Exception) -> Ending {
 pub(super) fn announcement(shared: &Shared, held: &Held) -> Vec<Letter> {
     match held.started().is_some() && held.announce() {
         true => {
-            let started = Reply::started(&held.message.id, std::process::id(), &shared.options.name);
+            let started =
+                Reply::started(&held.message.id, std::process::id(), &shared.options.name);
             Vec::from_iter(reply(shared, held, started))
         }
         false => Vec::new(),
@@ -317,15 +328,23 @@ pub(super) fn repeated(
 ) -> Option<Letter> {
     let queue = task.reply_to.as_ref().filter(|_| !task.ignore_result)?;
     let mut reply = match record.state {
-        TaskState::Success => {
-            Reply::success(&task.id, crate::runtime::celery::json::to_value(&record.result))
-        }
+        TaskState::Success => Reply::success(
+            &task.id,
+            crate::runtime::celery::json::to_value(&record.result),
+        ),
         TaskState::Revoked => Reply::revoked(&task.id, "revoked"),
         _ => {
             let error = record.error.clone().unwrap_or_default();
-            let (module, class) = error.class.rsplit_once('.').unwrap_or(("builtins", "RuntimeError"));
+            let (module, class) = error
+                .class
+                .rsplit_once('.')
+                .unwrap_or(("builtins", "RuntimeError"));
             let exception = Exception::new(module, class, error.message.as_str());
-            Reply::failure(&task.id, &exception, error.traceback.as_deref().unwrap_or_default())
+            Reply::failure(
+                &task.id,
+                &exception,
+                error.traceback.as_deref().unwrap_or_default(),
+            )
         }
     };
     reply.group_id.clone_from(&task.group);
@@ -336,11 +355,12 @@ pub(super) fn repeated(
 
 fn allowed_retries(delivery: &Delivery) -> u32 {
     let allowed = delivery.message.headers.get(RETRIES).and_then(Json::as_u64);
-    allowed.and_then(|allowed| u32::try_from(allowed).ok()).unwrap_or(0)
+    allowed
+        .and_then(|allowed| u32::try_from(allowed).ok())
+        .unwrap_or(0)
 }
 
 fn passes(delivery: &Delivery) -> u64 {
     let passes = delivery.message.headers.get(PASSES).and_then(Json::as_u64);
     passes.unwrap_or(0)
 }
-

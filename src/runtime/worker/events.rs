@@ -60,7 +60,8 @@ impl Events {
     }
 
     fn flush(&self, broker: &dyn Broker, sender: &Sender) {
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if !waiting.is_empty() {
             let (key, message) = event::write_tasks(sender, &waiting);
             post(broker, &key, &message);
@@ -113,6 +114,8 @@ pub(super) fn seconds() -> f64 {
 /// The machine's load over 1, 5 and 15 minutes; zeros where it does not tell.
 fn load_average() -> [f64; 3] {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let mut numbers = text.split_whitespace().map(|word| word.parse().unwrap_or(0.0));
+    let mut numbers = text
+        .split_whitespace()
+        .map(|word| word.parse().unwrap_or(0.0));
     std::array::from_fn(|_| numbers.next().unwrap_or(0.0))
 }

@@ -1,16 +1,17 @@
 //! What a worker does for a task: runs it on the objects of its bucket and makes the
 //! answer (spec/runtime.md §4, §5).
 
+use super::Shared;
 use super::held::Held;
 use super::stop::Reason;
-use super::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::runtime::ModelCall;
 use crate::runtime::celery::calls::{Surroundings, TaskCall};
 use crate::runtime::celery::exception::Exception;
+use crate::runtime::celery::json;
 use crate::runtime::celery::pickle::Value;
-use crate::runtime::celery::{json, results};
+use crate::runtime::celery::results::{self, MetadataText};
 use crate::runtime::objects::RUNS_HERE;
+use crate::runtime::{ModelCall, Outcome};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -55,12 +56,13 @@ impl Failure {
 
 /// Runs a task. A panic of a model is a failure of its task.
 pub(super) fn execute(shared: &Shared, held: &Held) -> Result<Answer, Failure> {
-    let (call, surroundings) =
-        TaskCall::of(&held.message).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Failure::exception(Exception::not_registered(&held.message.task)),
-            _ => Failure::of(&error),
-        })?;
-    let done = catch_unwind(AssertUnwindSafe(|| perform(shared, held, call, &surroundings)));
+    let (call, surroundings) = TaskCall::of(&held.message).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::exception(Exception::not_registered(&held.message.task)),
+        _ => Failure::of(&error),
+    })?;
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        perform(shared, held, call, &surroundings)
+    }));
     let done = done.unwrap_or_else(|_| {
         Err(Failure::exception(Exception::new(
             "builtins",
@@ -91,14 +93,24 @@ fn perform(
     match call {
         TaskCall::Model(call) => model(shared, held, &call, surroundings),
         TaskCall::Ping { args, kwargs } => {
-            if kwargs.get("exception").is_some_and(|wanted| *wanted == Value::Bool(true)) {
-                let asked = Exception::new("builtins", "RuntimeError", "the ping was asked to fail");
+            if kwargs
+                .get("exception")
+                .is_some_and(|wanted| *wanted == Value::Bool(true))
+            {
+                let asked =
+                    Exception::new("builtins", "RuntimeError", "the ping was asked to fail");
                 return Err(Failure::exception(asked));
             }
             let now = chrono::Local::now().naive_local();
             plain(Value::dict([
                 ("message", "ping return message".into()),
-                ("time", now.format("%Y-%m-%dT%H:%M:%S%.6f").to_string().as_str().into()),
+                (
+                    "time",
+                    now.format("%Y-%m-%dT%H:%M:%S%.6f")
+                        .to_string()
+                        .as_str()
+                        .into(),
+                ),
                 ("args", Value::tuple(args)),
                 ("kwargs", kwargs.to_value()),
                 ("worker", shared.options.name.as_str().into()),
@@ -109,9 +121,9 @@ fn perform(
         TaskCall::Special { action, .. } => Err(Failure::Elsewhere(format!(
             "models of this worker have no action `{action}`"
         ))),
-        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => {
-            Err(Failure::Elsewhere("this worker runs no notebooks".to_owned()))
-        }
+        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => Err(
+            Failure::Elsewhere("this worker runs no notebooks".to_owned()),
+        ),
         TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {
             Err(Failure::Elsewhere("this worker runs no scripts".to_owned()))
         }
@@ -138,7 +150,11 @@ fn model(
     let answer = call.run(&objects).and_then(|outcome| {
         Ok(Answer {
             value: results::to_value(&outcome, surroundings.pure_python)?,
-            json: outcome.to_json()?,
+            json: match &outcome {
+                // As all workers tell it.
+                Outcome::Metadata(metadata) => MetadataText::of(metadata).to_string().into(),
+                other => other.to_json()?,
+            },
         })
     });
     answer.map_err(|error| Failure::of(&error))

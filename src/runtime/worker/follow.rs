@@ -76,7 +76,10 @@ pub(super) fn again(message: &Message, retries: u32) -> Message {
 /// with a share that depends on the task, so that tasks do not come back in step.
 pub(super) fn pause(retries: u32, id: &str) -> Duration {
     let step = Duration::from_millis(500) * 2u32.saturating_pow(retries.min(12));
-    let share = id.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)) % 100;
+    let share = id
+        .bytes()
+        .fold(0u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte))
+        % 100;
     (step + step * share / 400).min(LONGEST_PAUSE)
 }
 
@@ -109,7 +112,9 @@ fn sent(
     by: Serializer,
 ) -> Result<Follower> {
     let option = |name: &str| signature.options.get(name).and_then(Value::as_str);
-    let queue = option("queue").or_else(|| option("routing_key")).unwrap_or(queue);
+    let queue = option("queue")
+        .or_else(|| option("routing_key"))
+        .unwrap_or(queue);
     let delay = signature.options.get("countdown").and_then(Value::as_f64);
     let mut letter = Letter::new(queue, message.write(by)?);
     letter.delay = delay
@@ -155,7 +160,11 @@ mod tests {
         assert_eq!(second.reply_to.as_deref(), Some("replies"));
         let callback = TaskMessage::read(&followers[1].letter.message).unwrap();
         assert_eq!(callback.args, [Value::from("own")]);
-        assert!(after_failure(&task, "q", "E", "", Serializer::Pickle).unwrap().is_empty());
+        assert!(
+            after_failure(&task, "q", "E", "", Serializer::Pickle)
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

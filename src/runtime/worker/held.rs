@@ -39,9 +39,8 @@ impl Held {
         attempts: i64,
         limits: (Option<Duration>, Option<Duration>),
     ) -> Self {
-        let seconds = |limit: Option<f64>| {
-            limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok())
-        };
+        let seconds =
+            |limit: Option<f64>| limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         Held {
             soft_limit: seconds(message.soft_time_limit).or(limits.0),
             hard_limit: seconds(message.time_limit).or(limits.1),

@@ -1,11 +1,11 @@
 //! How messages become claimed tasks: reads them, leaves out what is garbage, too late or
 //! too early, and claims the rest in the book of tasks, many at a time.
 
+use super::Shared;
 use super::ending::{self, Ended};
 use super::execute::Failure;
 use super::held::Held;
 use super::stop::Reason;
-use super::Shared;
 use crate::broker::Delivery;
 use crate::error::{Error, Result};
 use crate::runtime::celery::calls::Surroundings;
@@ -106,11 +106,21 @@ fn admitted(shared: &Shared, delivery: Delivery) -> Option<(TaskMessage, Deliver
 /// A message that is no task goes to the dead letters; whoever waits for it is told.
 fn refuse(shared: &Shared, delivery: Delivery, error: &Error) {
     let properties = &delivery.message.properties;
-    let id = delivery.message.headers.get("id").and_then(|id| id.as_str());
-    let id = id.or(properties.correlation_id.as_deref()).map(str::to_owned);
+    let id = delivery
+        .message
+        .headers
+        .get("id")
+        .and_then(|id| id.as_str());
+    let id = id
+        .or(properties.correlation_id.as_deref())
+        .map(str::to_owned);
     let reply_to = properties.reply_to.clone();
     if let Some(id) = id {
-        let task = delivery.message.headers.get("task").and_then(|task| task.as_str());
+        let task = delivery
+            .message
+            .headers
+            .get("task")
+            .and_then(|task| task.as_str());
         let record = TaskRecord {
             label: delivery.queue.clone(),
             reply_to: reply_to.clone(),
@@ -150,9 +160,12 @@ fn drop_task(shared: &Shared, task: &TaskMessage, delivery: Delivery, reason: &s
     if let Err(error) = entered {
         tracing::warn!("task {}: {error}", task.id);
     }
-    shared
-        .events
-        .tell(Event::revoked(&shared.sender, &task.id, false, reason == "expired"));
+    shared.events.tell(Event::revoked(
+        &shared.sender,
+        &task.id,
+        false,
+        reason == "expired",
+    ));
     let limits = (None, None);
     let held = Held::new(task.clone(), delivery, 0, limits);
     let letters = ending::reply(shared, &held, Reply::revoked(&task.id, reason));
@@ -170,7 +183,10 @@ fn claim(shared: &Shared, batch: Vec<(TaskMessage, Delivery)>) {
         .map(|(task, delivery)| record(task, &delivery.queue))
         .collect();
     let claims = loop {
-        match shared.tasks.claim(&records, &shared.claimant, shared.options.lease) {
+        match shared
+            .tasks
+            .claim(&records, &shared.claimant, shared.options.lease)
+        {
             Ok(claims) => break claims,
             Err(error) if shared.is_stopping() => {
                 tracing::warn!("{} tasks are not claimed: {error}", batch.len());

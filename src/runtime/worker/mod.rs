@@ -79,7 +79,9 @@ pub struct WorkerOptions {
 impl WorkerOptions {
     /// Messages of a queue that it holds at the most.
     fn prefetch(&self) -> u16 {
-        u16::try_from(self.concurrency.saturating_mul(4)).unwrap_or(u16::MAX).max(8)
+        u16::try_from(self.concurrency.saturating_mul(4))
+            .unwrap_or(u16::MAX)
+            .max(8)
     }
 }
 
@@ -115,7 +117,8 @@ struct Shared {
 
 /// Runs a worker until it is stopped: by `progress`, by a request, or by having nothing to
 /// do. Tasks that run then are waited for, for as long as the options say; the others are
-/// handed back.
+/// handed back. Broker and store must go on working when `progress` says stop; `ready` is
+/// called once there is a consumer.
 ///
 /// # Errors
 /// What the broker fails with at the start; later failures are logged and tried again.
@@ -125,6 +128,7 @@ pub fn work(
     objects: Box<ObjectsOf>,
     options: WorkerOptions,
     progress: &dyn Progress,
+    ready: impl FnOnce(),
 ) -> Result<WorkerReport> {
     let queues: Vec<Queue> = options.labels.iter().map(Queue::task).collect();
     let consume = ConsumeOptions {
@@ -132,11 +136,17 @@ pub fn work(
         ..ConsumeOptions::default()
     };
     let consumer = broker.consume(&queues, &consume)?;
+    ready();
     let (sender, receiver) = channel();
     let events = Events::default();
     events.want(options.events);
     let shared = Arc::new(Shared {
-        claimant: format!("{} {} {:08x}", options.name, std::process::id(), rand::random::<u32>()),
+        claimant: format!(
+            "{} {} {:08x}",
+            options.name,
+            std::process::id(),
+            rand::random::<u32>()
+        ),
         sender: Sender {
             hostname: options.name.clone(),
             pid: std::process::id(),
@@ -162,7 +172,9 @@ pub fn work(
     let runner = Arc::downgrade(&shared);
     shared.pool.get_or_init(|| {
         Pool::new(shared.options.concurrency, move |held: Arc<Held>| {
-            runner.upgrade().map_or(Next::Leave, |shared| shared.run(held))
+            runner
+                .upgrade()
+                .map_or(Next::Leave, |shared| shared.run(held))
         })
     });
     let finisher = {
@@ -204,7 +216,11 @@ impl Shared {
             if self.holding.len() > 0 {
                 idle = Instant::now();
             }
-            if self.options.until_idle.is_some_and(|limit| idle.elapsed() >= limit) {
+            if self
+                .options
+                .until_idle
+                .is_some_and(|limit| idle.elapsed() >= limit)
+            {
                 break;
             }
         }
@@ -225,7 +241,12 @@ impl Shared {
                 outcome: Err(execute::Failure::Stopped(stop::Reason::Shutdown)),
             });
         }
-        let running = self.holding.all().iter().filter(|held| held.started().is_some()).count();
+        let running = self
+            .holding
+            .all()
+            .iter()
+            .filter(|held| held.started().is_some())
+            .count();
         if running > 0 {
             tracing::info!("waiting for {running} tasks to end");
         }
@@ -238,7 +259,10 @@ impl Shared {
             }
         }
         // The finisher ends when nobody can send it any more.
-        self.endings.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.endings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Runs one task on a thread of the pool.
@@ -249,7 +273,10 @@ impl Shared {
         if !held.start() {
             return Next::Stay;
         }
-        self.events.tell(super::celery::event::Event::started(&self.sender, &held.message.id));
+        self.events.tell(super::celery::event::Event::started(
+            &self.sender,
+            &held.message.id,
+        ));
         tracing::debug!("task {} starts: {}", held.message.id, held.message.task);
         let outcome = execute::execute(self, &held);
         let next = match held.stop.is_abandoned() {
@@ -371,11 +398,18 @@ impl Counts {
 
     fn all(&self) -> Vec<(String, u64)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(task, count)| (task.clone(), *count)).collect()
+        counts
+            .iter()
+            .map(|(task, count)| (task.clone(), *count))
+            .collect()
     }
 
     fn total(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .sum()
     }
 }
 

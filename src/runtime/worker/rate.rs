@@ -54,7 +54,9 @@ impl Rates {
 /// The time of one task; none for no limit.
 fn parse(rate: &Value) -> Result<Option<Duration>> {
     let wrong = || {
-        Error::usage("a rate limit is a number of tasks a second, such as 10, 10/s, 100/m or 1000/h")
+        Error::usage(
+            "a rate limit is a number of tasks a second, such as 10, 10/s, 100/m or 1000/h",
+        )
     };
     let text = match rate {
         Value::None => return Ok(None),
@@ -89,7 +91,10 @@ mod tests {
         assert_eq!(each("10/s"), Some(Duration::from_millis(100)));
         assert_eq!(each("10/m"), Some(Duration::from_secs(6)));
         assert_eq!(each("1/h"), Some(Duration::from_secs(3600)));
-        assert_eq!(parse(&Value::Int(4)).unwrap(), Some(Duration::from_millis(250)));
+        assert_eq!(
+            parse(&Value::Int(4)).unwrap(),
+            Some(Duration::from_millis(250))
+        );
         assert_eq!(each("0"), None);
         for wrong in ["x", "-1", "1/d", "", "nan"] {
             assert!(parse(&Value::from(wrong)).is_err(), "{wrong}");

@@ -1,11 +1,11 @@
 //! Watches over the tasks that run: renews their leases, says that they have been started,
 //! and enforces their time limits.
 
+use super::Shared;
 use super::ending::{self, Ended};
 use super::execute::Failure;
 use super::held::Held;
 use super::stop::Reason;
-use super::Shared;
 use crate::runtime::celery::exception::Exception;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,10 @@ pub(super) fn run(shared: &Shared) {
 fn announce(shared: &Shared, all: &[Arc<Held>]) {
     let letters: Vec<_> = all
         .iter()
-        .filter(|held| held.started().is_some_and(|start| start.at.elapsed() >= TICK))
+        .filter(|held| {
+            held.started()
+                .is_some_and(|start| start.at.elapsed() >= TICK)
+        })
         .flat_map(|held| ending::announcement(shared, held))
         .collect();
     if !letters.is_empty()
@@ -74,7 +77,10 @@ fn renew(shared: &Shared, all: &[Arc<Held>]) {
     if ids.is_empty() {
         return;
     }
-    match shared.tasks.renew(&ids, &shared.claimant, shared.options.lease) {
+    match shared
+        .tasks
+        .renew(&ids, &shared.claimant, shared.options.lease)
+    {
         Ok(ours) => {
             for held in all {
                 // It may have ended since.
