@@ -24,5 +24,3 @@ pub mod times;
 mod call_tests;
 #[cfg(test)]
 mod golden_tests;
-#[cfg(test)]
-mod python_tests;

@@ -1,15 +1,17 @@
-//! Against Python itself: its pickles of every protocol, and ours in its hands.
+//! Celery's formats against Python itself: its pickles of every protocol, and ours in its
+//! hands.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::exception::Exception;
-use super::message::TaskMessage;
-use super::numpy::Array;
-use super::passthrough;
-use super::pickle::{Value, decode, encode};
-use super::repr::repr;
-use super::serial::Serializer;
-use super::signature::{Kwargs, Signature};
-use super::times;
+use omega::runtime::celery::exception::Exception;
+use omega::runtime::celery::json;
+use omega::runtime::celery::message::TaskMessage;
+use omega::runtime::celery::numpy::Array;
+use omega::runtime::celery::passthrough;
+use omega::runtime::celery::pickle::{Value, decode, encode};
+use omega::runtime::celery::repr::repr;
+use omega::runtime::celery::serial::Serializer;
+use omega::runtime::celery::signature::{Kwargs, Signature};
+use omega::runtime::celery::times;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -115,7 +117,7 @@ print(pickle.dumps(times.astype('M8[D]'), 4).hex(), json.dumps(['2026-01-02', No
     for line in run(&["-c", program], "").lines() {
         let (pickle, expected) = line.split_once(' ').unwrap();
         let value = decode(&unhex(pickle)).unwrap();
-        let shown = super::json::shown(&value).unwrap();
+        let shown = json::shown(&value).unwrap();
         let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
         assert_eq!(shown, expected);
         count += 1;
@@ -147,7 +149,7 @@ for frame in frames:
     for line in run(&["-c", program], "").lines() {
         let (pickle, expected) = line.split_once(' ').unwrap();
         let value = decode(&unhex(pickle)).unwrap();
-        let shown = super::json::shown(&value).unwrap();
+        let shown = json::shown(&value).unwrap();
         let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
         assert_eq!(shown, expected);
         assert_eq!(decode(&encode(&value)).unwrap(), value);
