@@ -97,6 +97,26 @@ fn a_broker_that_is_killed_and_comes_back() {
     server.kill();
 }
 
+#[test]
+fn a_task_that_takes_longer_than_the_broker_allows() {
+    let impatient = "[{rabbit, [{consumer_timeout, 1000}, {channel_tick_interval, 500}]}].";
+    let server = Rabbit::start_with(impatient);
+    let broker = Place::at(&server.url()).open_with(endless());
+    let tasks = queue(&*broker);
+    broker.publish(&letter(&tasks, "long")).unwrap();
+    let consumer = consume(&*broker, &tasks, 1);
+    let long = next(&*consumer);
+    // RabbitMQ closes the channel; the consumer has another, and the message comes again.
+    let again = next(&*consumer);
+    assert_eq!(text(&again), "long");
+    assert!(again.redelivered);
+    // Who knows that it was done meanwhile says so where it counts.
+    assert!(!consumer.ack(long).unwrap());
+    assert!(consumer.ack(again).unwrap());
+    nothing(&*consumer);
+    server.kill();
+}
+
 /// What a proxy does with what comes.
 const PASS: u8 = 0;
 const HOLD: u8 = 1;

@@ -44,6 +44,11 @@ fn free_port() -> u16 {
 impl Rabbit {
     /// A server of one's own, which may be killed.
     pub fn start() -> Self {
+        Self::start_with("[].")
+    }
+
+    /// A server with settings that only Erlang terms can express.
+    pub fn start_with(advanced: &str) -> Self {
         assert!(
             Path::new(BIN).join("rabbitmq-server").is_file(),
             "these tests need RabbitMQ, and there is no {BIN}/rabbitmq-server: run tests/servers.sh"
@@ -58,6 +63,7 @@ impl Rabbit {
         };
         rabbit.certify();
         rabbit.configure();
+        std::fs::write(rabbit.folder.join("advanced.config"), advanced).unwrap();
         rabbit.launch();
         rabbit.wait();
         rabbit
@@ -160,6 +166,7 @@ impl Rabbit {
             .env("RABBITMQ_LOG_BASE", path("log"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins"))
             .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced.config"))
             .env("RABBITMQ_PID_FILE", path("beam.pid"))
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",

@@ -12,6 +12,7 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -45,7 +46,7 @@ pub(super) struct Shared {
 /// Where a consumer stands.
 #[derive(Default)]
 pub(super) struct State {
-    /// Counts channels: what came by another is lost.
+    /// Names the channel, within this process: what came by another is lost.
     pub epoch: u64,
     pub next: u64,
     pub ready: VecDeque<Delivery>,
@@ -103,7 +104,10 @@ impl Shared {
 
 impl AmqpConsumer {
     pub fn start(link: &Arc<Link>, queues: &[Queue], options: &ConsumeOptions) -> Result<Self> {
-        let mut state = State::default();
+        let mut state = State {
+            epoch: epoch(),
+            ..State::default()
+        };
         for queue in queues {
             state.want(Plan::new(queue)?);
         }
@@ -194,6 +198,12 @@ impl AmqpConsumer {
             Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false))
         })
     }
+}
+
+/// A number that no other channel of this process has.
+pub(super) fn epoch() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl State {

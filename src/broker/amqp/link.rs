@@ -117,7 +117,7 @@ impl Link {
     }
 
     /// The connection. A client that has had none makes do with one attempt, and waits for
-    /// a lost one no longer than its time limit.
+    /// a lost one no longer than its time limit; others wait, unless they are not let in.
     pub async fn live(&self) -> Result<Arc<Live>> {
         let mut state = self.state.subscribe();
         let started = Instant::now();
@@ -129,12 +129,16 @@ impl Link {
                 if let Some(live) = state.live.as_ref().filter(|live| live.stands()) {
                     return Ok(live.clone());
                 }
-                if let Some(failure) = state.failure.as_ref().filter(|_| state.failed > before)
-                    && !self.options.endless
-                {
+                if let Some(failure) = state.failure.as_ref().filter(|_| state.failed > before) {
+                    let first = state.live.is_none();
+                    // Waiting does not help against a wrong password.
                     let hopeless = !failure.kind().retryable();
                     let late = started.elapsed() >= self.options.timeout;
-                    if hopeless || late || state.live.is_none() {
+                    let give_up = match self.options.endless {
+                        true => hopeless && first,
+                        false => hopeless || first || late,
+                    };
+                    if give_up {
                         return Err(failure.again());
                     }
                 }

@@ -1,7 +1,7 @@
 //! The task of a consumer: declares its queues, subscribes to them, takes in what comes,
 //! and begins anew when the channel or the connection is lost.
 
-use super::consumer::{Shared, Standing};
+use super::consumer::{Shared, Standing, epoch};
 use super::convert;
 use super::failure::{explain, passes};
 use super::link::Live;
@@ -57,7 +57,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// What came by the last channel is not ours any more.
 fn forget(shared: &Shared) {
     let mut state = shared.state();
-    state.epoch += 1;
+    state.epoch = epoch();
     state.ready.clear();
     state.held.clear();
     for wanted in &mut state.queues {
