@@ -208,7 +208,15 @@ pub fn delivered_too_often(place: &Place) {
         .consume(std::slice::from_ref(&queue), &options)
         .unwrap();
     broker.publish(&letter(&queue, "harmless")).unwrap();
-    assert_eq!(text(&next(&*consumer)), "harmless");
+    let harmless = next(&*consumer);
+    assert_eq!(text(&harmless), "harmless");
+    assert!(consumer.ack(harmless).unwrap());
+    until("it is put aside", || {
+        nothing(&*consumer);
+        broker
+            .depth(&dead_queue(&queue.name).name)
+            .is_ok_and(|dead| dead.messages == 1)
+    });
     let dead = consume(&*broker, &dead_queue(&queue.name), 1);
     let delivery = next(&*dead);
     assert_eq!(text(&delivery), "poison");

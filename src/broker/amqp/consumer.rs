@@ -3,11 +3,11 @@
 
 use super::failure::unreachable;
 use super::link::Link;
-use super::publish::{self, Parcel};
+use super::publish::{self, Parcel, Routing};
 use super::receive;
 use super::topology::Plan;
 use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, death};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::collections::{HashMap, VecDeque};
@@ -194,10 +194,30 @@ impl AmqpConsumer {
             })?;
         }
         link.run(async {
-            publish::publish(link, &[parcel]).await?;
-            Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false))
+            publish::publish(link, &[parcel], Routing::Must).await?;
+            Ok(ack(&acker).await)
         })
     }
+}
+
+/// Acknowledges a message; whether it still was ours.
+pub(super) async fn ack(acker: &Acker) -> bool {
+    within(acker.ack(BasicAckOptions::default())).await
+}
+
+/// Has a message delivered again; whether it still was ours.
+async fn give_back(acker: &Acker) -> bool {
+    let options = BasicNackOptions {
+        requeue: true,
+        ..BasicNackOptions::default()
+    };
+    within(acker.nack(options)).await
+}
+
+/// What was sent while the connection was being lost may never be said to be sent.
+async fn within(sent: impl Future<Output = lapin::Result<bool>>) -> bool {
+    let sent = tokio::time::timeout(GOODBYE, sent).await;
+    matches!(sent, Ok(Ok(true)))
 }
 
 /// A number that no other channel of this process has.
@@ -252,9 +272,7 @@ impl Consumer for AmqpConsumer {
         let Some(acker) = self.take(delivery.receipt) else {
             return Ok(false);
         };
-        self.shared
-            .link
-            .run(async { Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false)) })
+        self.shared.link.run(async { Ok(ack(&acker).await) })
     }
 
     fn reject(&self, mut delivery: Delivery, reason: &str) -> Result<bool> {
@@ -274,14 +292,7 @@ impl Consumer for AmqpConsumer {
             let Some(acker) = self.take(delivery.receipt) else {
                 return Ok(false);
             };
-            let options = BasicNackOptions {
-                requeue: true,
-                ..BasicNackOptions::default()
-            };
-            return self
-                .shared
-                .link
-                .run(async { Ok(acker.nack(options).await.unwrap_or(false)) });
+            return self.shared.link.run(async { Ok(give_back(&acker).await) });
         }
         let mut letter = Letter::new(delivery.queue, delivery.message);
         letter.delay = delay;
@@ -307,21 +318,14 @@ impl Consumer for AmqpConsumer {
         };
         let shared = self.shared.clone();
         self.shared.link.threads()?.spawn(async move {
-            let mut failure = None;
-            for parcel in parcels {
-                match publish::publish(&shared.link, &[parcel]).await {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        tracing::debug!("nobody waits for a reply: {error}");
-                    }
-                    Err(error) => failure = Some(error),
-                }
-            }
-            // When a reply is not safe, the message must come again.
-            if failure.is_none()
-                && let Some(acker) = acker.filter(Acker::usable)
-            {
-                let _ = acker.ack(BasicAckOptions::default()).await;
+            let published = publish::publish(&shared.link, &parcels, Routing::May).await;
+            let failure = published.err();
+            if let Some(acker) = acker.filter(Acker::usable) {
+                // When a reply is not safe, the message must come again.
+                match failure {
+                    None => ack(&acker).await,
+                    Some(_) => give_back(&acker).await,
+                };
             }
             let mut state = shared.state();
             state.finishing = state.finishing.saturating_sub(1);
