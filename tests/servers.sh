@@ -18,6 +18,18 @@ if [ -z "${OM_TEST_MONGO_URL:-}" ] && ! command -v mongod >/dev/null && [ ! -x "
   CARGO_TARGET_DIR=$build cargo install --quiet secantus-mdb --version 0.5.3-beta.193 --locked \
     --ignore-rust-version --root "$home/secantus"
 fi
+if [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || ! command -v openssl >/dev/null; then
+  # The tests start servers of their own; the service that comes with the package stays off.
+  policy=
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee /usr/sbin/policy-rc.d >/dev/null
+    $sudo chmod +x /usr/sbin/policy-rc.d
+    policy=mine
+  fi
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq rabbitmq-server openssl >/dev/null
+  [ -z "$policy" ] || $sudo rm /usr/sbin/policy-rc.d
+fi
 if [ ! -x "$home/om-venv/bin/om" ]; then
   python3 -m venv "$home/om-venv"
   "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0'

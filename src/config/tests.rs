@@ -219,6 +219,51 @@ fn the_default_store_is_in_the_data_directory() {
 }
 
 #[test]
+fn tasks_are_queued_where_objects_live() {
+    let broker = |machine: &Machine| machine.load().unwrap().broker();
+    let amqp = |machine: &Machine| match broker(machine).unwrap() {
+        BrokerSettings::Amqp(settings) => settings,
+        other => panic!("{other:?}"),
+    };
+    let mut machine = Machine::new();
+    machine.variable("OMEGA_BROKER", "amqp://u:CANARY@mq//");
+    machine.variable("OMEGA_STORE_URL", "file:///data");
+    assert_eq!(
+        broker(&machine).unwrap(),
+        BrokerSettings::Directory(StoreUrl::from_directory("/data"))
+    );
+    let mut machine = Machine::new();
+    machine.variable("OMEGA_MONGO_URL", "mongodb://db/x");
+    let defaults = AmqpSettings {
+        url: Url::new("amqp://admin:foobar@localhost:5672//"),
+        tls: false,
+        ca_file: None,
+    };
+    assert_eq!(amqp(&machine), defaults);
+    machine.variable("OMEGA_BROKER", "amqp://u:CANARY@mq//");
+    machine.variable("OMEGA_USESSL", "1");
+    machine.variable("CA_CERTS_PATH", "/etc/ca.pem");
+    let expected = AmqpSettings {
+        url: Url::new("amqp://u:CANARY@mq//"),
+        tls: true,
+        ca_file: Some("/etc/ca.pem".into()),
+    };
+    assert_eq!(amqp(&machine), expected);
+    assert!(!format!("{expected:?}").contains("CANARY"));
+    machine.write(
+        "project/config.yml",
+        "OMEGA_CELERY_CONFIG: {BROKER_URL: 'amqp://other//'}",
+    );
+    assert_eq!(amqp(&machine).url, Url::new("amqp://other//"));
+    let mut machine = Machine::new();
+    machine.variable("OMEGA_RESTAPI_URL", "https://om");
+    machine.variable("OMEGA_USERID", "u");
+    machine.variable("OMEGA_APIKEY", "CANARY");
+    let error = broker(&machine).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+}
+
+#[test]
 fn celery_settings_are_one_mapping() {
     let mut machine = Machine::new();
     machine.write(

@@ -25,6 +25,7 @@ const HASH: &str = include_str!("password.sha256");
 pub struct Rabbit {
     folder: PathBuf,
     pub port: u16,
+    pub tls_port: u16,
     distribution: u16,
     mapper: u16,
 }
@@ -43,6 +44,11 @@ fn free_port() -> u16 {
 impl Rabbit {
     /// A server of one's own, which may be killed.
     pub fn start() -> Self {
+        Self::start_with("[].")
+    }
+
+    /// A server with settings that only Erlang terms can express.
+    pub fn start_with(advanced: &str) -> Self {
         assert!(
             Path::new(BIN).join("rabbitmq-server").is_file(),
             "these tests need RabbitMQ, and there is no {BIN}/rabbitmq-server: run tests/servers.sh"
@@ -51,10 +57,13 @@ impl Rabbit {
         let rabbit = Rabbit {
             folder,
             port: free_port(),
+            tls_port: free_port(),
             distribution: free_port(),
             mapper: free_port(),
         };
+        rabbit.certify();
         rabbit.configure();
+        std::fs::write(rabbit.folder.join("advanced.config"), advanced).unwrap();
         rabbit.launch();
         rabbit.wait();
         rabbit
@@ -77,6 +86,30 @@ impl Rabbit {
         format!("{what}-{}-{number}", std::process::id())
     }
 
+    /// The certificate of the authority that vouches for the server.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    fn certify(&self) {
+        let script = "set -e; new='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'; \
+            openssl req -x509 $new -keyout ca.key -out ca.pem -days 30 -subj '/CN=om test'; \
+            openssl req $new -keyout key.pem -out cert.csr -subj /CN=localhost; \
+            echo subjectAltName=DNS:localhost,IP:127.0.0.1 >ext; echo basicConstraints=CA:FALSE >>ext; \
+            openssl x509 -req -in cert.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem \
+                -days 30 -extfile ext";
+        let made = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(&self.folder)
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "openssl: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+
     fn configure(&self) {
         let path = |name: &str| self.folder.join(name);
         let definitions = format!(
@@ -90,10 +123,14 @@ impl Rabbit {
         std::fs::write(path("definitions.json"), definitions).unwrap();
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nlog.file.level = warning\n\
-             load_definitions = {}\nconsumer_timeout = {}\n",
+             load_definitions = {}\nlisteners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
             self.port,
             path("definitions.json").display(),
-            CONSUMER_TIMEOUT.as_millis(),
+            self.tls_port,
+            path("ca.pem").display(),
+            path("cert.pem").display(),
+            path("key.pem").display(),
         );
         std::fs::write(path("rabbitmq.conf"), settings).unwrap();
         std::fs::write(path("enabled_plugins"), "[].").unwrap();
@@ -106,7 +143,7 @@ impl Rabbit {
             while :; do \
               \"$@\" >>\"$folder/server.log\" 2>&1 & server=$!; echo $server >\"$folder/server.pid\"; \
               while kill -0 $parent 2>/dev/null && kill -0 $server 2>/dev/null; do sleep 0.2; done; \
-              kill -9 -- $server $(cat \"$folder/beam.pid\" 2>/dev/null) 2>/dev/null; wait $server 2>/dev/null; \
+              kill -9 $server $(cat \"$folder/beam.pid\" 2>/dev/null) 2>/dev/null; wait $server 2>/dev/null; \
               while kill -0 $parent 2>/dev/null && [ ! -e \"$folder/restart\" ]; do sleep 0.1; done; \
               kill -0 $parent 2>/dev/null || break; rm -f \"$folder/restart\" \"$folder/beam.pid\"; \
             done; \
@@ -129,6 +166,7 @@ impl Rabbit {
             .env("RABBITMQ_LOG_BASE", path("log"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins"))
             .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced.config"))
             .env("RABBITMQ_PID_FILE", path("beam.pid"))
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
@@ -181,6 +219,3 @@ impl Rabbit {
         std::fs::write(self.folder.join("restart"), "").unwrap();
     }
 }
-
-/// How long a consumer may take to acknowledge; RabbitMQ looks once a minute.
-pub const CONSUMER_TIMEOUT: Duration = Duration::from_secs(3600);

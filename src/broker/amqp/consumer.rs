@@ -3,15 +3,16 @@
 
 use super::failure::unreachable;
 use super::link::Link;
-use super::publish::{self, Parcel};
+use super::publish::{self, Parcel, Routing};
 use super::receive;
 use super::topology::Plan;
 use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, death};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -45,7 +46,7 @@ pub(super) struct Shared {
 /// Where a consumer stands.
 #[derive(Default)]
 pub(super) struct State {
-    /// Counts channels: what came by another is lost.
+    /// Names the channel, within this process: what came by another is lost.
     pub epoch: u64,
     pub next: u64,
     pub ready: VecDeque<Delivery>,
@@ -103,7 +104,10 @@ impl Shared {
 
 impl AmqpConsumer {
     pub fn start(link: &Arc<Link>, queues: &[Queue], options: &ConsumeOptions) -> Result<Self> {
-        let mut state = State::default();
+        let mut state = State {
+            epoch: epoch(),
+            ..State::default()
+        };
         for queue in queues {
             state.want(Plan::new(queue)?);
         }
@@ -190,10 +194,36 @@ impl AmqpConsumer {
             })?;
         }
         link.run(async {
-            publish::publish(link, &[parcel]).await?;
-            Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false))
+            publish::publish(link, &[parcel], Routing::Must).await?;
+            Ok(ack(&acker).await)
         })
     }
+}
+
+/// Acknowledges a message; whether it still was ours.
+pub(super) async fn ack(acker: &Acker) -> bool {
+    within(acker.ack(BasicAckOptions::default())).await
+}
+
+/// Has a message delivered again; whether it still was ours.
+async fn give_back(acker: &Acker) -> bool {
+    let options = BasicNackOptions {
+        requeue: true,
+        ..BasicNackOptions::default()
+    };
+    within(acker.nack(options)).await
+}
+
+/// What was sent while the connection was being lost may never be said to be sent.
+async fn within(sent: impl Future<Output = lapin::Result<bool>>) -> bool {
+    let sent = tokio::time::timeout(GOODBYE, sent).await;
+    matches!(sent, Ok(Ok(true)))
+}
+
+/// A number that no other channel of this process has.
+pub(super) fn epoch() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl State {
@@ -242,9 +272,7 @@ impl Consumer for AmqpConsumer {
         let Some(acker) = self.take(delivery.receipt) else {
             return Ok(false);
         };
-        self.shared
-            .link
-            .run(async { Ok(acker.ack(BasicAckOptions::default()).await.unwrap_or(false)) })
+        self.shared.link.run(async { Ok(ack(&acker).await) })
     }
 
     fn reject(&self, mut delivery: Delivery, reason: &str) -> Result<bool> {
@@ -264,14 +292,7 @@ impl Consumer for AmqpConsumer {
             let Some(acker) = self.take(delivery.receipt) else {
                 return Ok(false);
             };
-            let options = BasicNackOptions {
-                requeue: true,
-                ..BasicNackOptions::default()
-            };
-            return self
-                .shared
-                .link
-                .run(async { Ok(acker.nack(options).await.unwrap_or(false)) });
+            return self.shared.link.run(async { Ok(give_back(&acker).await) });
         }
         let mut letter = Letter::new(delivery.queue, delivery.message);
         letter.delay = delay;
@@ -297,21 +318,14 @@ impl Consumer for AmqpConsumer {
         };
         let shared = self.shared.clone();
         self.shared.link.threads()?.spawn(async move {
-            let mut failure = None;
-            for parcel in parcels {
-                match publish::publish(&shared.link, &[parcel]).await {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        tracing::debug!("nobody waits for a reply: {error}");
-                    }
-                    Err(error) => failure = Some(error),
-                }
-            }
-            // When a reply is not safe, the message must come again.
-            if failure.is_none()
-                && let Some(acker) = acker.filter(Acker::usable)
-            {
-                let _ = acker.ack(BasicAckOptions::default()).await;
+            let published = publish::publish(&shared.link, &parcels, Routing::May).await;
+            let failure = published.err();
+            if let Some(acker) = acker.filter(Acker::usable) {
+                // When a reply is not safe, the message must come again.
+                match failure {
+                    None => ack(&acker).await,
+                    Some(_) => give_back(&acker).await,
+                };
             }
             let mut state = shared.state();
             state.finishing = state.finishing.saturating_sub(1);

@@ -24,6 +24,9 @@ const CHECK: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How many channels are kept for publishing.
+const IDLE: usize = 16;
+
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -54,8 +57,14 @@ struct State {
 /// A connection that stands, as far as one knows.
 pub(super) struct Live {
     connection: Connection,
-    /// All publishing goes through it; confirms are on.
-    pub publisher: Channel,
+    /// For what need not arrive: confirms are on.
+    pub shared: Channel,
+    /// Whoever publishes on the shared channel does so with this: the client numbers messages
+    /// before it queues their frames, and confirms go by the number.
+    pub turn: Mutex<()>,
+    /// Channels for what must arrive, one at a time: the client cannot tell whose message it
+    /// was that the broker has returned. They are not in use.
+    idle: Mutex<Vec<Channel>>,
     /// The exchanges that are known to be there.
     pub offices: Mutex<HashSet<&'static str>>,
 }
@@ -65,9 +74,51 @@ impl Live {
         self.connection.create_channel().await
     }
 
-    pub fn stands(&self) -> bool {
-        self.connection.status().connected() && self.publisher.status().connected()
+    /// A channel for one's own, on which publishing is confirmed.
+    pub async fn lend(&self) -> lapin::Result<Channel> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        match idle.filter(|channel| channel.status().connected()) {
+            Some(channel) => Ok(channel),
+            None => confirming(&self.connection).await,
+        }
     }
+
+    /// Keeps a channel for the next.
+    pub fn give_back(&self, channel: Channel) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(channel);
+        }
+    }
+
+    pub fn stands(&self) -> bool {
+        self.connection.status().connected() && self.shared.status().connected()
+    }
+
+    /// Waits for the client, but not longer than there is a connection: what is begun while
+    /// it is lost may never be answered.
+    pub async fn guard<T>(&self, work: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+        tokio::pin!(work);
+        let mut lost = false;
+        loop {
+            match tokio::time::timeout(LOOK, &mut work).await {
+                Ok(done) => return done,
+                Err(_) if lost => return Err(lapin::ErrorKind::MissingHeartbeatError.into()),
+                Err(_) => lost = !self.stands(),
+            }
+        }
+    }
+}
+
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    let options = ConfirmSelectOptions::default();
+    channel.confirm_select(options).await?;
+    Ok(channel)
 }
 
 impl Link {
@@ -117,7 +168,7 @@ impl Link {
     }
 
     /// The connection. A client that has had none makes do with one attempt, and waits for
-    /// a lost one no longer than its time limit.
+    /// a lost one no longer than its time limit; others wait, unless they are not let in.
     pub async fn live(&self) -> Result<Arc<Live>> {
         let mut state = self.state.subscribe();
         let started = Instant::now();
@@ -129,12 +180,16 @@ impl Link {
                 if let Some(live) = state.live.as_ref().filter(|live| live.stands()) {
                     return Ok(live.clone());
                 }
-                if let Some(failure) = state.failure.as_ref().filter(|_| state.failed > before)
-                    && !self.options.endless
-                {
+                if let Some(failure) = state.failure.as_ref().filter(|_| state.failed > before) {
+                    let first = state.live.is_none();
+                    // Waiting does not help against a wrong password.
                     let hopeless = !failure.kind().retryable();
                     let late = started.elapsed() >= self.options.timeout;
-                    if hopeless || late || state.live.is_none() {
+                    let give_up = match self.options.endless {
+                        true => hopeless && first,
+                        false => hopeless || first || late,
+                    };
+                    if give_up {
                         return Err(failure.again());
                     }
                 }
@@ -220,13 +275,12 @@ impl Link {
             properties,
         )
         .await?;
-        let publisher = connection.create_channel().await?;
-        publisher
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        let shared = confirming(&connection).await?;
         Ok(Live {
             connection,
-            publisher,
+            shared,
+            turn: Mutex::default(),
+            idle: Mutex::default(),
             offices: Mutex::default(),
         })
     }

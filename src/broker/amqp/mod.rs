@@ -19,10 +19,10 @@ use super::{Broker, ConsumeOptions, Consumer, Depth, Letter, Message, Options, Q
 use crate::config::AmqpSettings;
 use crate::error::Result;
 use consumer::AmqpConsumer;
-use convert::short;
+use convert::{properties, short};
 use failure::{explain, passes, unreachable};
 use link::{Link, Live};
-use publish::{Parcel, missing};
+use publish::{Parcel, Routing, missing};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl AmqpBroker {
             let mut repeats = 0;
             loop {
                 let live = self.link.live().await?;
-                match work(&live).await {
+                match live.guard(work(&live)).await {
                     Ok(done) => return Ok(done),
                     Err(error) if passes(&error) && repeats < REPEATS => {
                         repeats += 1;
@@ -124,7 +124,8 @@ impl Broker for AmqpBroker {
         if parcels.is_empty() {
             return Ok(());
         }
-        self.link.run(publish::publish(&self.link, &parcels))
+        self.link
+            .run(publish::publish(&self.link, &parcels, Routing::Must))
     }
 
     fn consume(&self, queues: &[Queue], options: &ConsumeOptions) -> Result<Box<dyn Consumer>> {
@@ -133,6 +134,7 @@ impl Broker for AmqpBroker {
 
     fn post(&self, topic: Topic, key: &str, message: &Message) -> Result<()> {
         let key = short(key, "a key")?;
+        let properties = properties(message)?;
         self.link.run(async {
             let live = match self.link.options.endless {
                 false => self.link.live().await?,
@@ -140,8 +142,8 @@ impl Broker for AmqpBroker {
                     unreachable("there is no connection at the moment", &self.link.url)
                 })?,
             };
-            let posted = publish::post(&live, topic, key, message).await?;
-            posted.map_err(|error| {
+            let post = publish::post(&live, topic, key, properties, &message.body);
+            live.guard(post).await.map_err(|error| {
                 self.link.look();
                 explain(&error, &self.link.url)
             })

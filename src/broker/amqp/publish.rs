@@ -5,7 +5,8 @@ use super::convert::{properties, short};
 use super::failure::{explain, passes};
 use super::link::{Link, Live};
 use super::topology;
-use crate::broker::{Letter, Message, Topic};
+use crate::broker::{Letter, Topic};
+use crate::config::Url;
 use crate::error::{Error, ErrorKind, Result};
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
@@ -13,7 +14,8 @@ use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::PoisonError;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// How many messages are unconfirmed at the same time; more bring nothing.
@@ -22,6 +24,9 @@ const WINDOW: usize = 500;
 /// How long a client waits for a broker that is connected but does not confirm: RabbitMQ
 /// stops taking messages when memory or disk run out.
 const CONFIRM: Duration = Duration::from_secs(30);
+
+/// The pause before what a lost connection has interrupted is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The longest name of a queue that messages can be delayed for.
 const LONGEST: usize = 200;
@@ -60,95 +65,107 @@ pub(super) fn missing(queue: &str) -> Error {
         .hint("a queue is made by the first worker or client that uses it")
 }
 
+/// What becomes of a message whose queue does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routing {
+    /// That is an error.
+    Must,
+    /// It is dropped.
+    May,
+}
+
 /// Publishes all of it, and waits until it is confirmed.
-pub(super) async fn publish(link: &Link, parcels: &[Parcel]) -> Result<()> {
+pub(super) async fn publish(link: &Link, parcels: &[Parcel], routing: Routing) -> Result<()> {
     let mut pending: VecDeque<&Parcel> = parcels.iter().collect();
     while !pending.is_empty() {
         let live = link.live().await?;
-        let work = window(link, &live, &mut pending);
+        let work = live.guard(window(&live, &mut pending, routing));
         let done = match link.options.endless {
             true => work.await,
-            false => tokio::time::timeout(CONFIRM, work).await.unwrap_or_else(|_| {
-                let late = "the broker does not confirm what is published";
-                Err(Trouble::Final(
-                    Error::new(ErrorKind::TimedOut, late)
-                        .on(link.url.to_string())
-                        .hint("has RabbitMQ run out of memory or disk? see: rabbitmqctl list_alarms"),
-                ))
-            }),
+            false => match tokio::time::timeout(CONFIRM, work).await {
+                Ok(done) => done,
+                Err(_) => return Err(unconfirmed(&link.url)),
+            },
         };
         match done {
-            Ok(()) => {}
-            Err(Trouble::Final(error)) => return Err(error),
-            Err(Trouble::Passing(error)) => {
+            Ok(None) => {}
+            Ok(Some(Refusal::Missing(queue))) => return Err(missing(&queue)),
+            Ok(Some(Refusal::Full)) => {
+                return Err(Error::failed("the broker cannot keep what is published")
+                    .on(link.url.to_string()));
+            }
+            Err(error) if passes(&error) => {
                 tracing::debug!("{} messages are published again: {error}", pending.len());
                 link.look();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(AGAIN).await;
             }
+            Err(error) => return Err(explain(&error, &link.url)),
         }
     }
     Ok(())
 }
 
-/// Why a message was not published.
-enum Trouble {
-    Final(Error),
-    Passing(lapin::Error),
+/// The broker is there but does not take anything.
+fn unconfirmed(url: &Url) -> Error {
+    let late = "the broker does not confirm what is published";
+    Error::new(ErrorKind::TimedOut, late)
+        .on(url.to_string())
+        .hint("has RabbitMQ run out of memory or disk? see: rabbitmqctl list_alarms")
+}
+
+/// Why the broker did not take a message.
+enum Refusal {
+    Missing(String),
+    Full,
 }
 
 /// Publishes a part of what is pending and takes it out once it is confirmed.
 async fn window(
-    link: &Link,
     live: &Live,
     pending: &mut VecDeque<&Parcel>,
-) -> std::result::Result<(), Trouble> {
-    let sort = |error: lapin::Error| match passes(&error) {
-        true => Trouble::Passing(error),
-        false => Trouble::Final(explain(&error, &link.url)),
+    routing: Routing,
+) -> lapin::Result<Option<Refusal>> {
+    let channel = match routing {
+        Routing::Must => live.lend().await?,
+        Routing::May => live.shared.clone(),
     };
     let options = BasicPublishOptions {
-        mandatory: true,
+        mandatory: routing == Routing::Must,
         ..BasicPublishOptions::default()
     };
     let mut sent = VecDeque::new();
+    let mut refusal = None;
     for parcel in pending.iter().take(WINDOW) {
         let mut key = parcel.queue.clone();
         if !parcel.delay.is_zero() {
             // The waiting room is always there; whether the queue is, it would not say.
-            if topology::depth(live, &key).await.map_err(sort)?.is_none() {
-                return Err(Trouble::Final(missing(&parcel.queue.to_string())));
+            if topology::depth(live, &key).await?.is_none() && routing == Routing::Must {
+                refusal = Some(Refusal::Missing(key.to_string()));
+                break;
             }
-            key = topology::waiting_room(live, &key, parcel.delay)
-                .await
-                .map_err(sort)?;
+            key = topology::waiting_room(live, &key, parcel.delay).await?;
         }
         let properties = parcel.properties.clone();
-        let publish =
-            live.publisher
-                .basic_publish("".into(), key, options, &parcel.body, properties);
-        sent.push_back(Started::new(publish).await);
+        let publish = channel.basic_publish("".into(), key, options, &parcel.body, properties);
+        sent.push_back(Started::new(live, publish).await);
     }
     while let Some(publish) = sent.pop_front() {
-        let confirm = publish.done().await.map_err(sort)?;
-        match confirm.await.map_err(sort)? {
-            Confirmation::Ack(None) | Confirmation::NotRequested => {}
-            Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
-                let parcel = pending.front();
-                let queue = parcel
-                    .map(|parcel| parcel.queue.to_string())
-                    .unwrap_or_default();
-                return Err(Trouble::Final(missing(&queue)));
-            }
-            Confirmation::Nack(None) => {
-                let refused = "the broker cannot keep what is published";
-                return Err(Trouble::Final(
-                    Error::failed(refused).on(link.url.to_string()),
-                ));
+        match publish.done().await?.await? {
+            Confirmation::Nack(None) => refusal = Some(Refusal::Full),
+            confirmed => {
+                // Not necessarily this one, but one of these.
+                if let Some(returned) = confirmed.take_message() {
+                    refusal = Some(Refusal::Missing(returned.routing_key.to_string()));
+                }
+                pending.pop_front();
             }
         }
-        pending.pop_front();
     }
-    Ok(())
+    if routing == Routing::Must {
+        drop(sent);
+        live.give_back(channel);
+    }
+    Ok(refusal)
 }
 
 /// A message whose frames are queued, in the order in which this was asked for.
@@ -158,9 +175,13 @@ enum Started<F> {
 }
 
 impl<F: Future<Output = lapin::Result<PublisherConfirm>>> Started<F> {
-    async fn new(publish: F) -> Self {
+    async fn new(live: &Live, publish: F) -> Self {
         let mut publish = Box::pin(publish);
-        match poll_fn(|context| Poll::Ready(publish.as_mut().poll(context))).await {
+        let begin = |context: &mut Context<'_>| {
+            let _turn = live.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            Poll::Ready(publish.as_mut().poll(context))
+        };
+        match poll_fn(begin).await {
             Poll::Ready(done) => Started::Done(done),
             Poll::Pending => Started::Pending(publish),
         }
@@ -179,40 +200,21 @@ pub(super) async fn post(
     live: &Live,
     topic: Topic,
     key: ShortString,
-    message: &Message,
-) -> Result<lapin::Result<()>> {
-    let properties = properties(message)?;
-    Ok(send(live, topic, key, properties, &message.body).await)
-}
-
-async fn send(
-    live: &Live,
-    topic: Topic,
-    key: ShortString,
     properties: BasicProperties,
     body: &[u8],
 ) -> lapin::Result<()> {
-    let known = |live: &Live| {
-        let offices = live
-            .offices
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        offices.contains(topic.exchange())
-    };
+    let offices = || live.offices.lock().unwrap_or_else(PoisonError::into_inner);
     // Publishing to an exchange that is not there would cost the channel.
-    if !known(live) {
+    let known = offices().contains(topic.exchange());
+    if !known {
         topology::post_office(live, topic).await?;
-        let mut offices = live
-            .offices
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        offices.insert(topic.exchange());
+        offices().insert(topic.exchange());
     }
     let options = BasicPublishOptions::default();
     let exchange = topic.exchange().into();
-    live.publisher
-        .basic_publish(exchange, key, options, body, properties)
-        .await?
-        .await
-        .map(drop)
+    let publish = live
+        .shared
+        .basic_publish(exchange, key, options, body, properties);
+    let publish = Started::new(live, publish).await;
+    publish.done().await?.await.map(drop)
 }

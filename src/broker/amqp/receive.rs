@@ -1,17 +1,15 @@
 //! The task of a consumer: declares its queues, subscribes to them, takes in what comes,
 //! and begins anew when the channel or the connection is lost.
 
-use super::consumer::{Shared, Standing};
+use super::consumer::{Shared, Standing, ack, epoch};
 use super::convert;
 use super::failure::{explain, passes};
 use super::link::Live;
-use super::publish::{self, Parcel};
+use super::publish::{self, Parcel, Routing};
 use super::topology::Plan;
 use crate::broker::{Delivery, Letter, Message, QueueKind, Receipt, death};
 use futures_core::Stream;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, message};
 use serde_json::Value;
@@ -57,7 +55,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// What came by the last channel is not ours any more.
 fn forget(shared: &Shared) {
     let mut state = shared.state();
-    state.epoch += 1;
+    state.epoch = epoch();
     state.ready.clear();
     state.held.clear();
     for wanted in &mut state.queues {
@@ -83,21 +81,26 @@ enum Event {
 
 /// Receives by one channel until it ends.
 async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
-    let channel = live.channel().await?;
+    let channel = live.guard(live.channel()).await?;
     let options = BasicQosOptions { global: false };
-    channel.basic_qos(shared.prefetch, options).await?;
+    live.guard(channel.basic_qos(shared.prefetch, options))
+        .await?;
     let mut subscribed: Vec<Subscribed> = Vec::new();
     let mut first = 0;
     let mut retry = None;
+    let mut changed = true;
     loop {
-        let refused = update(shared, live, &channel, &mut subscribed).await?;
-        if refused {
+        if std::mem::take(&mut changed)
+            && live
+                .guard(update(shared, live, &channel, &mut subscribed))
+                .await?
+        {
             retry = Some(Instant::now() + RETRY);
         }
         let event = loop {
             if shared.state().closing {
                 // What is held goes back to the queues.
-                return channel.close(200, "done".into()).await;
+                return live.guard(channel.close(200, "done".into())).await;
             }
             if !channel.status().connected() || !live.stands() {
                 return Ok(());
@@ -133,13 +136,6 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                 if let Some(subscription) = subscribed.get(place) {
                     take_in(shared, &subscription.plan, delivery).await;
                 }
-                // The queues have not changed.
-                while let Some((place, delivery)) = at_once(&mut subscribed).await {
-                    if let Some(subscription) = subscribed.get(place) {
-                        take_in(shared, &subscription.plan, delivery).await;
-                    }
-                }
-                continue;
             }
             Event::Ended(place) => {
                 let ended = subscribed.remove(place);
@@ -151,24 +147,9 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                 }
                 retry = Some(Instant::now() + RETRY);
             }
-            Event::Command => retry = None,
+            Event::Command => (retry, changed) = (None, true),
         }
     }
-}
-
-/// What has come already.
-async fn at_once(subscribed: &mut [Subscribed]) -> Option<(usize, message::Delivery)> {
-    poll_fn(|context| {
-        for (place, subscription) in subscribed.iter_mut().enumerate() {
-            if let Poll::Ready(Some(Ok(delivery))) =
-                Pin::new(&mut subscription.stream).poll_next(context)
-            {
-                return Poll::Ready(Some((place, delivery)));
-            }
-        }
-        Poll::Ready(None)
-    })
-    .await
 }
 
 /// Subscribes to what is wanted, and unsubscribes from what is not; whether something was
@@ -285,11 +266,11 @@ async fn take_in(shared: &Arc<Shared>, plan: &Plan, delivery: message::Delivery)
         let (shared, acker) = (shared.clone(), delivery.acker);
         tokio::spawn(async move {
             let published = match Parcel::new(letter) {
-                Ok(parcel) => publish::publish(&shared.link, &[parcel]).await,
+                Ok(parcel) => publish::publish(&shared.link, &[parcel], Routing::Must).await,
                 Err(error) => Err(error),
             };
             match published {
-                Ok(()) => drop(acker.ack(BasicAckOptions::default()).await),
+                Ok(()) => drop(ack(&acker).await),
                 Err(error) => tracing::warn!("a message stays uncounted: {error}"),
             }
         });

@@ -41,8 +41,13 @@ impl Folder {
         self.path.join(format!("{name}.bell"))
     }
 
-    /// The names that have a lock file.
-    pub fn locked(&self) -> Vec<String> {
+    /// The same file before it is locked.
+    pub fn unlocked(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.new"))
+    }
+
+    /// The consumers that have such a file, and whether it was locked once.
+    pub fn names(&self) -> Vec<(String, bool)> {
         let entries = std::fs::read_dir(&self.path)
             .into_iter()
             .flatten()
@@ -50,14 +55,18 @@ impl Folder {
         entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                name.strip_suffix(".lock").map(str::to_owned)
+                let (name, named) = match name.strip_suffix(".lock") {
+                    Some(name) => (name, true),
+                    None => (name.strip_suffix(".new")?, false),
+                };
+                Some((name.to_owned(), named))
             })
             .collect()
     }
 
     /// Removes the files of a consumer that has gone.
     pub fn remove(&self, name: &str) {
-        for path in [self.bell(name), self.lock(name)] {
+        for path in [self.bell(name), self.lock(name), self.unlocked(name)] {
             if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {

@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::time::Duration;
 
-/// For how long a file may be without its lock.
+/// For how long a new file may be without its lock.
 const NEW: Duration = Duration::from_secs(600);
 
 /// A consumer that lives, while this value does.
@@ -26,18 +26,21 @@ impl Presence {
     pub fn new(folder: &Folder) -> Result<Self> {
         let name = format!("{:016x}", rand::random::<u64>());
         let path = folder.lock(&name);
+        let unlocked = folder.unlocked(&name);
+        // Under its own name the file is locked from the beginning: one that is not is nobody's.
         let make = || -> io::Result<File> {
             folder.create()?;
             let file = OpenOptions::new()
                 .write(true)
                 .create_new(true)
-                .open(&path)?;
+                .open(&unlocked)?;
             match file.try_lock() {
-                Ok(()) => Ok(file),
                 // Without locks, leases have to do.
-                Err(TryLockError::Error(_)) => Ok(file),
-                Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             }
+            std::fs::rename(&unlocked, &path)?;
+            Ok(file)
         };
         let lock = make().context(|| format!("cannot make {}", path.display()))?;
         Ok(Presence {
@@ -176,13 +179,14 @@ pub(super) fn consumed(connection: &Connection, id: i64) -> rusqlite::Result<Vec
 
 /// Removes files of consumers that died before they were in the table, or after a power cut.
 pub(super) fn tidy(folder: &Folder) {
-    for name in folder.locked() {
-        let path = folder.lock(&name);
-        // A new file is not locked yet.
-        let old = std::fs::metadata(&path)
-            .and_then(|file| file.modified())
-            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > NEW));
-        if old && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+    for (name, named) in folder.names() {
+        let path = match named {
+            true => folder.lock(&name),
+            false => folder.unlocked(&name),
+        };
+        let age = std::fs::metadata(&path).and_then(|file| file.modified());
+        let old = || age.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > NEW));
+        if (named || old()) && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             folder.remove(&name);
         }
     }
