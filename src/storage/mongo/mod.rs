@@ -313,6 +313,7 @@ impl Storage for MongoStorage {
             key: key.clone(),
             mode,
             base,
+            index: Vec::new(),
             staged: writer::Staged::Nothing,
         }))
     }
