@@ -14,7 +14,9 @@
 //! Rows. A frame handed to [`Writer::rows`] carries index columns (`_idx#0_name`, …) only
 //! if it has an index of its own; the default range index `_idx#0_0` and the row id
 //! `_om#rowid` are the storage's business: MongoDB writes them, others derive them
-//! from the position. Rows come back in the order in which they were written.
+//! from the position. An unnamed index that does not count up from 0 is one of its own,
+//! called `_idx#0_0` too; numbers in it go on where rows are added without.
+//! Rows come back in the order in which they were written.
 
 pub mod crash;
 pub mod embedded;
@@ -128,6 +130,12 @@ pub trait Writer {
     /// Adds bytes to the blob; an empty slice makes an empty one. One object holds rows,
     /// or documents, or a blob; a writer that stages none makes metadata only.
     fn bytes(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Asks for an index over these fields together: `1`, `-1` or `'2dsphere'` each. Before
+    /// there is content; storages without indexes need none.
+    fn index(&mut self, _fields: &Document) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes the staged content the object's, together with `metadata`, in one step.
     /// The storage fills `key`, `id`, `collection`, `objid`, `gridfile`, `created`,

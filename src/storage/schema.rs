@@ -1,6 +1,7 @@
 //! Which frames fit the rows that an object holds already, and how they are brought
 //! into its column order and types without loss.
 
+use super::projection::INDEX;
 use crate::error::{Context, Error, ErrorKind, Result, nearest};
 use polars::prelude::{Column, DataFrame, DataType, Schema};
 
@@ -31,6 +32,20 @@ pub(super) fn align(frame: DataFrame, schema: &Schema, kind: ErrorKind) -> Resul
         columns.push(convert(column, wanted, kind)?);
     }
     DataFrame::new(frame.height(), columns).context(|| "the rows do not fit those stored")
+}
+
+/// `frame` with the numbers of an unnamed index going on from `first`, where the rows that
+/// it is added to have such an index and it has none.
+pub(super) fn counted(mut frame: DataFrame, schema: &Schema, first: u64) -> Result<DataFrame> {
+    let numbers = schema.get(INDEX).is_some_and(DataType::is_integer);
+    if numbers && !frame.schema().contains(INDEX) {
+        let first = i64::try_from(first).unwrap_or(i64::MAX);
+        let positions: Vec<i64> = (first..).take(frame.height()).collect();
+        frame
+            .with_column(Column::new(INDEX.into(), positions))
+            .context(|| "cannot number the rows")?;
+    }
+    Ok(frame)
 }
 
 fn convert(column: &Column, wanted: &DataType, kind: ErrorKind) -> Result<Column> {

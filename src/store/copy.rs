@@ -2,13 +2,14 @@
 //! then read back and compared by its fingerprint; the storages do not matter.
 
 use super::fingerprint::{Difference, Fingerprint, Fingerprinter};
+use super::versions::{renamed, versions};
 use super::{Name, Store, kinds};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::{self, Query};
 use crate::progress::Unit;
 use crate::storage::{Metadata, Mode, Stats};
-use bson::Document;
 use bson::oid::ObjectId;
+use bson::{Bson, Document};
 use polars::prelude::DataFrame;
 use std::io::Read;
 use std::sync::Arc;
@@ -109,12 +110,12 @@ impl Store {
         to: &str,
         options: CopyOptions,
     ) -> Result<Copied> {
-        let source = self.find(&Name::parse(from)?.object)?;
+        let source = self.named(&Name::parse(from)?.object)?;
         let to = self.target(&source, other, to)?;
         let (step, found) = self.step(&source, other, &to, options)?;
         let metadata = match (step, found) {
             (CopyStep::Skip, Some(found)) => {
-                if found.attributes != source.attributes {
+                if found.attributes != self.copied_attributes(&source, &to) {
                     self.progress.note(&format!(
                         "{} has other attributes; --replace copies them",
                         found.key
@@ -145,7 +146,7 @@ impl Store {
         to: &str,
         options: CopyOptions,
     ) -> Result<CopyStep> {
-        let source = self.find(&Name::parse(from)?.object)?;
+        let source = self.named(&Name::parse(from)?.object)?;
         let to = self.target(&source, other, to)?;
         Ok(self.step(&source, other, &to, options)?.0)
     }
@@ -175,7 +176,7 @@ impl Store {
             return Ok((CopyStep::Make, None));
         };
         let same = options.skip_same
-            && (!options.replace || found.attributes == source.attributes)
+            && (!options.replace || found.attributes == self.copied_attributes(source, to))
             && self.holds_the_same(source, other, &found)?;
         let step = match (same, options.replace) {
             (true, _) => CopyStep::Skip,
@@ -201,7 +202,35 @@ impl Store {
         Ok(!matches!(ours.difference(&theirs), Difference::Content(_)))
     }
 
+    /// The attributes that a copy of `source` under the name `to` gets.
+    fn copied_attributes(&self, source: &Metadata, to: &str) -> Document {
+        renamed(&source.attributes, &versions(source), to)
+    }
+
+    /// Copies a model's versions ahead of the model, other objects as they are.
     fn transfer(
+        &self,
+        source: &Metadata,
+        other: &Store,
+        to: &str,
+        replace: bool,
+    ) -> Result<Metadata> {
+        if versions(source).is_empty() {
+            return self.transfer_one(source, other, to, replace);
+        }
+        if !replace {
+            // Fails while nothing is done, when the name is taken.
+            drop(other.storage.write(&other.key(to), Mode::Create)?);
+        }
+        let copied = self.copy_versions(source, other, to)?;
+        let mut versioned = source.clone();
+        versioned.attributes = renamed(&source.attributes, &copied, to);
+        let copy = self.transfer_one(&versioned, other, to, replace)?;
+        other.drop_versions(to, &copied)?;
+        Ok(copy)
+    }
+
+    fn transfer_one(
         &self,
         source: &Metadata,
         other: &Store,
@@ -210,6 +239,10 @@ impl Store {
     ) -> Result<Metadata> {
         let mode = if replace { Mode::Replace } else { Mode::Create };
         let mut writer = other.storage.write(&other.key(to), mode)?;
+        if let Ok(fields) = source.attributes.get_array("indexes") {
+            let fields = fields.iter().filter_map(Bson::as_document).cloned();
+            writer.index(&fields.flatten().collect())?;
+        }
         let mut written = Fingerprinter::default();
         if Form::of(source) == Form::Blob {
             // Without any bytes there would be no blob.

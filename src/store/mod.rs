@@ -7,6 +7,7 @@ mod json;
 pub mod kinds;
 mod name;
 mod object;
+mod versions;
 
 pub use copy::{Copied, CopyOptions, CopyStep};
 pub use json::{bson_to_value, value_to_bson};
@@ -98,12 +99,13 @@ impl Store {
         self.storage.list(&selection)
     }
 
-    /// The metadata of `name`; a projection is ignored.
+    /// The metadata of `name`; a projection is ignored. Models may be named with a version:
+    /// `model@tag`, `model@commit`, `model^` for the one before the last.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`], with the nearest name that exists.
     pub fn metadata(&self, name: &str) -> Result<Metadata> {
-        self.find(&Name::parse(name)?.object)
+        self.named(&Name::parse(name)?.object)
     }
 
     /// Whether there is an object called `name`.
@@ -119,6 +121,14 @@ impl Store {
         match self.storage.find(&key)? {
             Some(metadata) => Ok(metadata),
             None => Err(self.missing(&key)),
+        }
+    }
+
+    /// The object of this name, or the version of a model that it asks for.
+    fn named(&self, name: &str) -> Result<Metadata> {
+        match self.version(name)? {
+            Some(version) => Ok(version),
+            None => self.find(name),
         }
     }
 
@@ -159,7 +169,12 @@ impl Store {
             current: current.as_ref(),
             options,
         };
-        backend.put(&target, object)
+        let stored = backend.put(&target, object)?;
+        if current.is_some() && versions::versions(&stored).is_empty() {
+            // What they were versions of is replaced.
+            self.drop_versions(&stored.key.name, &[])?;
+        }
+        Ok(stored)
     }
 
     /// Stores a table under `name`, replacing what is there.
@@ -179,7 +194,7 @@ impl Store {
     /// The object called `name`, if it is a table with `query` applied.
     pub fn query(&self, name: &str, query: &Query) -> Result<Stored> {
         let name = Name::parse(name)?;
-        let metadata = self.find(&name.object)?;
+        let metadata = self.latest(self.named(&name.object)?)?;
         let mut query = query.clone();
         if query.columns == Columns::All {
             query.columns = name.columns;
@@ -244,14 +259,15 @@ impl Store {
             .collect())
     }
 
-    /// Deletes the object called `name`.
+    /// Deletes the object called `name`; a model with its versions, which omega|ml leaves
+    /// behind.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`].
     pub fn drop(&self, name: &str) -> Result<()> {
         let key = self.key(name);
         if self.storage.delete(&key)? {
-            Ok(())
+            self.drop_versions(name, &[])
         } else {
             Err(self.missing(&key))
         }
@@ -264,7 +280,9 @@ impl Store {
     pub fn rename(&self, from: &str, to: &str) -> Result<Metadata> {
         let target = self.key(&Name::plain(to)?);
         let source = self.find(from)?.key;
-        self.storage.rename(&source, &target)
+        let renamed = self.storage.rename(&source, &target)?;
+        self.rename_versions(&renamed)?;
+        Ok(renamed)
     }
 
     /// Runs a SQL `select` over the stored tables that it names; names with other than

@@ -10,7 +10,7 @@ use super::{EmbeddedStorage, scan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::refusal::ContentKind;
 use crate::storage::refusal::{extends, mixed, replaced};
-use crate::storage::schema::align;
+use crate::storage::schema::{align, counted};
 use crate::storage::{Key, Metadata, Mode, Writer};
 use bson::Document;
 use polars::prelude::DataFrame;
@@ -22,6 +22,8 @@ pub(super) struct EmbeddedWriter<'a> {
     mode: Mode,
     current: Option<Metadata>,
     staged: Staged,
+    /// The position of the next row.
+    next: u64,
 }
 
 enum Staged {
@@ -44,11 +46,13 @@ impl<'a> EmbeddedWriter<'a> {
             mode,
             current,
             staged: Staged::Nothing,
+            next: 0,
         }
     }
 
-    /// The object whose content is extended, which must hold this kind of content.
-    fn extended(&self, kind: ContentKind) -> Result<Option<&Metadata>> {
+    /// The object whose content is extended, which must hold this kind of content, and how
+    /// many rows or documents it has.
+    fn extended(&self, kind: ContentKind) -> Result<Option<(&Metadata, u64)>> {
         let Some(current) = self.current.as_ref().filter(|_| self.mode == Mode::Append) else {
             return Ok(None);
         };
@@ -61,22 +65,41 @@ impl<'a> EmbeddedWriter<'a> {
             .read(|connection| load(connection, id))?
             .flatten();
         match content {
-            Some(content) => extends(&self.key, content.kind, kind).map(|()| Some(current)),
+            Some(content) => {
+                extends(&self.key, content.kind, kind).map(|()| Some((current, content.count)))
+            }
             None => Err(replaced(&self.key)),
         }
     }
 
-    fn stage_rows(&self, frame: DataFrame) -> Result<(Box<RowsWriter>, DataFrame)> {
-        let Some(current) = self.extended(ContentKind::Rows)? else {
-            let writer = RowsWriter::new(&self.store.layout, frame.schema().clone())?;
-            return Ok((Box::new(writer), frame));
+    /// A writer of rows like the stored ones, or like these, and the position of the first.
+    fn stage_rows(&self, frame: &DataFrame) -> Result<(Box<RowsWriter>, u64)> {
+        let (schema, next) = match self.extended(ContentKind::Rows)? {
+            None => (frame.schema().clone(), 0),
+            Some((current, rows)) => {
+                let stored = scan::schema(&self.store.database, &self.store.layout, current)?;
+                (stored.into(), rows)
+            }
         };
-        let stored = scan::schema(&self.store.database, &self.store.layout, current)?;
-        let frame = align(frame, &stored, ErrorKind::Conflict)?;
-        Ok((
-            Box::new(RowsWriter::new(&self.store.layout, stored.into())?),
-            frame,
-        ))
+        Ok((Box::new(RowsWriter::new(&self.store.layout, schema)?), next))
+    }
+
+    fn add_rows(&mut self, frame: DataFrame) -> Result<()> {
+        if let Staged::Nothing = self.staged {
+            let (writer, next) = self.stage_rows(&frame)?;
+            self.staged = Staged::Rows(writer);
+            self.next = next;
+        }
+        let Staged::Rows(writer) = &mut self.staged else {
+            return Err(mixed(&self.key));
+        };
+        let kind = match self.mode {
+            Mode::Append if self.current.is_some() => ErrorKind::Conflict,
+            _ => ErrorKind::Invalid,
+        };
+        let frame = counted(frame, writer.schema(), self.next)?;
+        self.next += frame.height() as u64;
+        writer.push(align(frame, writer.schema(), kind)?)
     }
 }
 
@@ -86,22 +109,8 @@ impl Writer for EmbeddedWriter<'_> {
     }
 
     fn rows(&mut self, frame: DataFrame) -> Result<()> {
-        let result = match &mut self.staged {
-            Staged::Rows(writer) => {
-                let kind = match self.mode {
-                    Mode::Append if self.current.is_some() => ErrorKind::Conflict,
-                    _ => ErrorKind::Invalid,
-                };
-                align(frame, writer.schema(), kind).and_then(|frame| writer.push(frame))
-            }
-            Staged::Nothing => self.stage_rows(frame).and_then(|(mut writer, frame)| {
-                writer.push(frame)?;
-                self.staged = Staged::Rows(writer);
-                Ok(())
-            }),
-            _ => Err(mixed(&self.key)),
-        };
-        result.map_err(|error| error.on(self.key.to_string()))
+        self.add_rows(frame)
+            .map_err(|error| error.on(self.key.to_string()))
     }
 
     fn document(&mut self, document: Document) -> Result<()> {

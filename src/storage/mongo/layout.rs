@@ -24,7 +24,6 @@ pub(super) fn fields_of(schema: &Schema) -> Vec<Field> {
             let plain = !name.is_empty()
                 && name != "_id"
                 && name != ROW_ID
-                && name != INDEX
                 && !name.starts_with('$')
                 && !name.contains(['.', '\0']);
             Field {
@@ -103,7 +102,7 @@ fn noted(entry: &Entry) -> Option<Vec<Field>> {
 }
 
 /// The columns as `kind_meta` describes them, without the derived ones, and whether types
-/// are left open.
+/// are left open. An unnamed index of other values than whole numbers is no derived one.
 fn described(kind_meta: &Document) -> Option<(Vec<Field>, bool)> {
     let dtypes = kind_meta.get_document("dtypes").ok();
     let names: Vec<String> = match kind_meta.get("columns")? {
@@ -123,10 +122,11 @@ fn described(kind_meta: &Document) -> Option<(Vec<Field>, bool)> {
     let mut open = false;
     let mut fields: Vec<Field> = Vec::with_capacity(names.len());
     for name in names {
-        if name == ROW_ID || name == INDEX || fields.iter().any(|field| field.name == name) {
+        let said = dtypes.and_then(|dtypes| dtypes.get_str(&name).ok());
+        let derived = name == INDEX && said.is_none_or(|said| said == "int64");
+        if name == ROW_ID || derived || fields.iter().any(|field| field.name == name) {
             continue;
         }
-        let said = dtypes.and_then(|dtypes| dtypes.get_str(&name).ok());
         let dtype = said.and_then(parse_stored);
         open |= dtype.is_none() || dtype == Some(DataType::String);
         fields.push(Field {
@@ -165,10 +165,23 @@ impl MongoStorage {
                 field.dtype = widen(&field.dtype, &seen.dtype);
             }
         }
+        // pandas adds rows of other columns, and only names the last.
+        let own_index = !counts_up(&sample);
+        for seen in seen {
+            let known = fields.iter().any(|field| field.name == seen.name);
+            let internal = seen.name == "_id" || seen.name == ROW_ID;
+            match seen.name == INDEX {
+                _ if known || internal => {}
+                true if own_index => fields.insert(0, seen),
+                true => {}
+                false => fields.push(seen),
+            }
+        }
         Ok(fields)
     }
 
-    /// The first and last documents of an object.
+    /// The first and last documents of an object. They say, too, whether its unnamed index
+    /// is the row's position: reading all to know would cost too much.
     fn sample(&self, entry: &Entry) -> Result<Vec<RawDocumentBuf>> {
         let Some(name) = &entry.metadata.collection else {
             return Ok(Vec::new());
@@ -190,6 +203,18 @@ impl MongoStorage {
             Ok(found)
         })
     }
+}
+
+/// Whether the unnamed index of rows is their position, as far as these show.
+fn counts_up(sample: &[RawDocumentBuf]) -> bool {
+    let number = |document: &RawDocumentBuf, field: &str| {
+        let value = document.get(field).ok().flatten()?;
+        value.as_i32().map(i64::from).or_else(|| value.as_i64())
+    };
+    sample.iter().all(|document| {
+        matches!(document.get(INDEX), Ok(None))
+            || number(document, INDEX) == number(document, ROW_ID)
+    })
 }
 
 #[cfg(test)]

@@ -315,6 +315,7 @@ impl Storage for MongoStorage {
             key: key.clone(),
             mode,
             base,
+            index: Vec::new(),
             staged: writer::Staged::Nothing,
         }))
     }

@@ -5,18 +5,20 @@
 use super::MongoStorage;
 use super::catalog::Entry;
 use super::documents::DocumentBatch;
+use super::indexes::Fields;
 use super::layout::{fields_of, holds_rows, index_names};
 use super::rows::RowSink;
 use super::unfinished::{Content, Unfinished};
 use super::upload::Upload;
 use crate::error::{ErrorKind, Result};
 use crate::frame::bson::Field;
+use crate::storage::projection::INDEX;
 use crate::storage::refusal::{ContentKind, extends, mixed, replaced};
 use crate::storage::schema::{align, storable};
 use crate::storage::{Key, Metadata, Mode, Writer};
 use bson::Document;
 use bson::oid::ObjectId;
-use polars::prelude::{DataFrame, Schema};
+use polars::prelude::{DataFrame, DataType, Schema};
 
 /// How many bytes of rows wait in memory before they are sent.
 const SPILL: usize = 32 << 20;
@@ -27,6 +29,8 @@ pub(super) struct MongoWriter<'a> {
     pub key: Key,
     pub mode: Mode,
     pub base: Option<Entry>,
+    /// The fields of an index that is asked for.
+    pub index: Fields,
     pub staged: Staged,
 }
 
@@ -39,7 +43,9 @@ pub(super) enum Staged {
 
 /// Rows that wait, and where those that do not have gone.
 pub(super) struct RowStage {
+    /// The columns that rows are sent with.
     pub schema: Schema,
+    /// All columns of the object.
     pub fields: Vec<Field>,
     pub pending: Vec<DataFrame>,
     pub waiting: usize,
@@ -174,7 +180,13 @@ impl MongoWriter<'_> {
         let (schema, fields) = match self.extended(ContentKind::Rows)? {
             Some(entry) => {
                 let fields = self.storage.fields(entry)?;
-                (super::schema_of(&fields), fields)
+                let mut schema = super::schema_of(&fields);
+                // Numbers without a name go on by themselves.
+                let counted = schema.get(INDEX).is_some_and(DataType::is_integer);
+                if counted && !frame.schema().contains(INDEX) {
+                    schema.shift_remove(INDEX);
+                }
+                (schema, fields)
             }
             None => {
                 let schema = frame.schema().as_ref().clone();
@@ -212,7 +224,13 @@ impl MongoWriter<'_> {
                         (place, 0)
                     }
                 };
-                let sink = RowSink::open(connection, place.name(), &stage.fields, next)?;
+                self.make_index(&place)?;
+                let sent = stage.fields.iter();
+                let sent: Vec<Field> = sent
+                    .filter(|field| stage.schema.contains(&field.column))
+                    .cloned()
+                    .collect();
+                let sink = RowSink::open(connection, place.name(), &sent, next)?;
                 stage.sent.insert((sink, place))
             }
         };
@@ -239,6 +257,14 @@ impl MongoWriter<'_> {
         Ok(())
     }
 
+    fn make_index(&self, place: &Place) -> Result<()> {
+        if self.index.is_empty() {
+            return Ok(());
+        }
+        let connection = self.storage.connection()?;
+        connection.ensure_index(place.name(), &self.index, false)
+    }
+
     /// Sends the documents that wait.
     pub fn send_documents(&self, stage: &mut DocumentStage, to: Option<&Entry>) -> Result<()> {
         let place = match &mut stage.sent {
@@ -248,6 +274,7 @@ impl MongoWriter<'_> {
                     Some(entry) => self.appending(entry)?,
                     None => Place::collection(self.storage)?,
                 };
+                self.make_index(&place)?;
                 stage.sent.insert(place)
             }
         };
@@ -324,6 +351,14 @@ impl Writer for MongoWriter<'_> {
         }
     }
 
+    fn index(&mut self, fields: &Document) -> Result<()> {
+        let fields = fields.iter();
+        self.index = fields
+            .map(|(field, direction)| (field.clone(), direction.clone()))
+            .collect();
+        Ok(())
+    }
+
     fn commit(mut self: Box<Self>, metadata: Metadata) -> Result<Metadata> {
         let staged = std::mem::replace(&mut self.staged, Staged::Nothing);
         super::commit::commit(&self, metadata, staged)
@@ -335,7 +370,7 @@ impl Writer for MongoWriter<'_> {
 fn indexed(fields: &[Field]) -> Vec<String> {
     let names = index_names(fields);
     match names.is_empty() {
-        true => vec![crate::storage::projection::INDEX.to_owned()],
+        true => vec![INDEX.to_owned()],
         false => names,
     }
 }

@@ -30,8 +30,25 @@ impl Backend for Files {
     }
 
     fn get(&self, storage: &dyn Storage, metadata: &Metadata, _query: &Query) -> Result<Stored> {
+        if metadata.gridfile.is_none() {
+            return Err(elsewhere(metadata));
+        }
         Ok(Stored::File(storage.blob(metadata)?))
     }
+}
+
+/// Why there are no bytes.
+fn elsewhere(metadata: &Metadata) -> Error {
+    let object = metadata.key.to_string();
+    let kind = &metadata.kind;
+    let uri = metadata.uri.as_deref().filter(|uri| !uri.is_empty());
+    let error = match uri {
+        Some(uri) => Error::invalid(format!("{object} is a {kind} whose content is at {uri}")),
+        None => Error::invalid(format!("{object} is a {kind}, which has no content to get")),
+    };
+    error
+        .hint("its metadata says what it is: om … metadata NAME")
+        .on(object)
 }
 
 /// Streams `reader` into a blob; `expected` is the length it must have, where known.

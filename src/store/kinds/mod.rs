@@ -2,15 +2,20 @@
 //! become rows, documents or a blob; it knows nothing of any storage.
 
 mod array;
+mod csv;
+mod documents;
 mod file;
 mod frame;
+mod group;
 mod model;
+mod raw;
 mod values;
 
 use super::object::{Object, PutMode, PutOptions, Stored};
 use crate::error::{Error, Result};
 use crate::frame::Query;
 use crate::storage::{Key, Metadata, Mode, Storage};
+use bson::Bson;
 
 /// A kind of object.
 pub trait Backend: Sync {
@@ -96,6 +101,9 @@ pub static KINDS: &[&dyn Backend] = &[
     &array::Arrays,
     &model::Models,
     &file::Files,
+    &raw::Collections,
+    &group::Groups,
+    &csv::External,
 ];
 
 /// The kind's backend. Kinds that only another program can open are handled as files.
@@ -107,7 +115,7 @@ pub fn backend(kind: &str) -> &'static dyn Backend {
         .unwrap_or(&file::Files)
 }
 
-/// The names of all kinds that can be written.
+/// The names of all kinds that are more than files.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KINDS
         .iter()
@@ -125,33 +133,34 @@ pub fn choose(
     current: Option<&Metadata>,
     options: &PutOptions,
 ) -> Result<(&'static dyn Backend, &'static str)> {
+    let current_kind = current.map(|current| current.kind.as_str());
     let wanted = options.kind.as_deref();
-    let (backend, kind) = KINDS
-        .iter()
-        .filter(|backend| backend.supports(object))
-        .find_map(|backend| {
-            let kind = match wanted {
-                Some(wanted) => backend.kinds().iter().copied().find(|kind| *kind == wanted),
-                None => current
-                    .and_then(|current| {
-                        backend
-                            .kinds()
-                            .iter()
-                            .copied()
-                            .find(|kind| *kind == current.kind)
-                    })
-                    .or_else(|| backend.kinds().first().copied()),
-            };
-            kind.map(|kind| (*backend, kind))
-        })
-        .ok_or_else(|| {
-            Error::usage(format!(
-                "{} cannot be stored as {}",
-                object.noun(),
-                wanted.unwrap_or("any kind")
-            ))
-            .on(key.to_string())
-        })?;
+    // What is added to goes on as it is, if it can take the object.
+    let going_on = current_kind.filter(|_| options.mode != PutMode::Replace);
+    let as_kind = |kind: &str| {
+        let takes = |backend: &&&dyn Backend| backend.supports(object);
+        let named = |backend: &&'static dyn Backend| {
+            let mut kinds = backend.kinds().iter().copied();
+            kinds
+                .find(|name| *name == kind)
+                .map(|kind| (*backend, kind))
+        };
+        KINDS.iter().filter(takes).find_map(named)
+    };
+    let chosen = match wanted {
+        Some(kind) => as_kind(kind),
+        None => going_on
+            .and_then(as_kind)
+            .or_else(|| first(object, current_kind)),
+    };
+    let (backend, kind) = chosen.ok_or_else(|| {
+        Error::usage(format!(
+            "{} cannot be stored as {}",
+            object.noun(),
+            wanted.unwrap_or("any kind")
+        ))
+        .on(key.to_string())
+    })?;
     match current {
         Some(current) if current.kind != kind && options.mode != PutMode::Replace => Err(
             Error::conflict(format!("{key} is a {}, not a {kind}", current.kind))
@@ -160,4 +169,27 @@ pub fn choose(
         ),
         _ => Ok((backend, kind)),
     }
+}
+
+/// The first backend that takes the object, and its kind: that of what is there, where it
+/// has it.
+fn first(object: &Object, current: Option<&str>) -> Option<(&'static dyn Backend, &'static str)> {
+    let backend = *KINDS.iter().find(|backend| backend.supports(object))?;
+    let kinds = backend.kinds();
+    let same = kinds.iter().find(|kind| current == Some(**kind));
+    Some((backend, *same.or(kinds.first())?))
+}
+
+/// The fields to be indexed together, with what MongoDB calls their directions: `x` and
+/// `+x` go up, `-x` down, `@x` is a place on earth.
+fn index_fields(specs: &[String]) -> impl Iterator<Item = (&str, Bson)> {
+    specs.iter().map(|spec| {
+        let mut rest = spec.chars();
+        match rest.next() {
+            Some('-') => (rest.as_str(), Bson::Int32(-1)),
+            Some('@') => (rest.as_str(), Bson::from("2dsphere")),
+            Some('+') => (rest.as_str(), Bson::Int32(1)),
+            _ => (spec.as_str(), Bson::Int32(1)),
+        }
+    })
 }

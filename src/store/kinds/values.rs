@@ -1,11 +1,11 @@
 //! `python.data`: dicts and lists as documents `{_id, data: value}` (spec/storage.md §9.4).
 
-use super::{Backend, Target};
+use super::{Backend, Target, index_fields};
 use crate::error::{Error, Result};
 use crate::frame::Query;
 use crate::storage::{Metadata, Storage};
 use crate::store::object::{Object, Stored};
-use bson::{Bson, doc};
+use bson::{Bson, Document, doc};
 
 /// Dicts and lists.
 pub struct Values;
@@ -29,6 +29,12 @@ impl Backend for Values {
             );
         }
         let mut writer = target.storage.write(&target.key, target.appending())?;
+        let index: Document = index_fields(&target.options.index)
+            .map(|(name, direction)| (format!("data.{name}"), direction))
+            .collect();
+        if !index.is_empty() {
+            writer.index(&index)?;
+        }
         for value in values {
             writer.document(doc! { "data": value })?;
         }
