@@ -205,6 +205,12 @@ pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<Dat
 pub trait Blob: Read + Seek + Send {
     /// Its length in bytes.
     fn length(&self) -> u64;
+
+    /// What identifies its content for good, where reading it may be slow enough to be cut
+    /// short and gone on with: the same identity, the same bytes.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Size of an object.

@@ -222,6 +222,27 @@ impl Raw {
         })
     }
 
+    /// One field of all documents of a collection that have it.
+    pub fn ids(&self, collection: &str, field: &str) -> Vec<bson::Bson> {
+        self.runtime.block_on(async {
+            let collection = self.database.collection::<Document>(collection);
+            let find = collection.find(doc! {}).projection(doc! { field: 1 });
+            let mut cursor = find.await.unwrap();
+            let mut found = Vec::new();
+            while cursor.advance().await.unwrap() {
+                found.extend(cursor.deserialize_current().unwrap().remove(field));
+            }
+            found
+        })
+    }
+
+    /// How many documents of a collection match.
+    pub fn count(&self, collection: &str, filter: Document) -> usize {
+        let collection = self.database.collection::<Document>(collection);
+        let work = async { collection.count_documents(filter).await };
+        self.runtime.block_on(work).unwrap() as usize
+    }
+
     /// Inserts documents.
     pub fn insert(&self, collection: &str, documents: Vec<Document>) {
         let collection = self.database.collection::<Document>(collection);

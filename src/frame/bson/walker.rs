@@ -36,6 +36,13 @@ pub(super) struct Element<'a> {
     pub value: Value<'a>,
 }
 
+impl<'a> Element<'a> {
+    /// The name as text.
+    pub fn text_name(&self) -> Result<&'a str> {
+        std::str::from_utf8(self.name).map_err(|_| malformed())
+    }
+}
+
 /// The bytes of a value and what they are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
@@ -82,6 +89,9 @@ impl<'a> Elements<'a> {
             return Err(malformed());
         }
         let (bytes, rest) = rest.split_at(length);
+        if ends_with_zero(tag) && bytes.last() != Some(&0) {
+            return Err(malformed());
+        }
         self.rest = rest;
         Ok(Some(Element {
             tag,
@@ -89,6 +99,14 @@ impl<'a> Elements<'a> {
             value: Value { tag, bytes },
         }))
     }
+}
+
+#[inline]
+fn ends_with_zero(tag: u8) -> bool {
+    matches!(
+        tag,
+        tag::STRING | tag::DOCUMENT | tag::ARRAY | tag::CODE | tag::SYMBOL | tag::CODE_WITH_SCOPE
+    )
 }
 
 /// A length in front of a value.
@@ -162,7 +180,10 @@ impl<'a> Value<'a> {
         let bytes = self.bytes.get(5..).ok_or_else(malformed)?;
         match self.bytes.get(4) {
             // The old binary subtype repeats the length.
-            Some(2) => bytes.get(4..).ok_or_else(malformed),
+            Some(2) => match prefix(bytes) {
+                Some(length) if length + 4 == bytes.len() => bytes.get(4..).ok_or_else(malformed),
+                _ => Err(malformed()),
+            },
             _ => Ok(bytes),
         }
     }

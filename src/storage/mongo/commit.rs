@@ -42,14 +42,14 @@ pub(super) fn commit(
         Staged::Nothing => finish(writer, metadata, nothing()),
         Staged::Rows(stage) => rows(writer, metadata, stage),
         Staged::Documents(stage) => documents(writer, metadata, stage),
-        Staged::Blob(upload, place) => {
+        Staged::Blob(upload) => {
             let filename = metadata
                 .filename
                 .clone()
                 .unwrap_or_else(|| writer.key.storage_name("file"));
-            let gridfile = upload.map(|upload| upload.finish(&filename)).transpose()?;
+            let (file, place) = upload.finish(&filename)?;
             let payload = Payload {
-                gridfile,
+                gridfile: Some(file),
                 place: Some(place),
                 kind: Some(ContentKind::Blob),
                 ..nothing()

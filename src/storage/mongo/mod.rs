@@ -20,6 +20,7 @@ mod layout;
 mod pipeline;
 mod reader;
 mod rename;
+mod resume;
 mod rows;
 mod scan;
 mod unfinished;
