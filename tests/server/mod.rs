@@ -243,6 +243,12 @@ impl Raw {
         self.runtime.block_on(work).unwrap() as usize
     }
 
+    /// Runs a command, which must succeed.
+    pub fn command(&self, command: Document) -> Document {
+        let work = async { self.database.run_command(command).await };
+        self.runtime.block_on(work).unwrap()
+    }
+
     /// Inserts documents.
     pub fn insert(&self, collection: &str, documents: Vec<Document>) {
         let collection = self.database.collection::<Document>(collection);

@@ -89,7 +89,7 @@ impl<'a> Elements<'a> {
             return Err(malformed());
         }
         let (bytes, rest) = rest.split_at(length);
-        if ends_with_zero(tag) && bytes.last() != Some(&0) {
+        if !is_closed(tag, bytes) {
             return Err(malformed());
         }
         self.rest = rest;
@@ -101,12 +101,16 @@ impl<'a> Elements<'a> {
     }
 }
 
+/// Whether what ends with a zero does.
 #[inline]
-fn ends_with_zero(tag: u8) -> bool {
-    matches!(
-        tag,
-        tag::STRING | tag::DOCUMENT | tag::ARRAY | tag::CODE | tag::SYMBOL | tag::CODE_WITH_SCOPE
-    )
+fn is_closed(tag: u8, bytes: &[u8]) -> bool {
+    match tag {
+        tag::STRING | tag::DOCUMENT | tag::ARRAY => bytes.last() == Some(&0),
+        tag::CODE | tag::SYMBOL | tag::CODE_WITH_SCOPE => bytes.last() == Some(&0),
+        // A string, and an object id.
+        tag::POINTER => bytes.iter().rev().nth(12) == Some(&0),
+        _ => true,
+    }
 }
 
 /// A length in front of a value.
@@ -133,7 +137,10 @@ fn value_length(tag: u8, rest: &[u8]) -> Option<usize> {
             length => length,
         },
         tag::BINARY => prefix(rest)?.checked_add(5)?,
-        tag::POINTER => prefix(rest)?.checked_add(4 + 12)?,
+        tag::POINTER => match prefix(rest)? {
+            0 => return None,
+            length => length.checked_add(4 + 12)?,
+        },
         tag::REGEX => {
             let pattern = memchr::memchr(0, rest)? + 1;
             pattern + memchr::memchr(0, rest.get(pattern..)?)? + 1

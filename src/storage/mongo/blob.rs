@@ -3,7 +3,7 @@
 //! are damage, or tell that the file was dropped meanwhile.
 
 use super::connection::Connection;
-use super::reader::next_batch;
+use super::source::next_batch;
 use crate::error::{Error, Result};
 use crate::storage::Blob;
 use bson::oid::ObjectId;

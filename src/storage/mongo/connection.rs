@@ -23,6 +23,7 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// Error codes of the server.
 pub(super) mod code {
+    pub const BAD_VALUE: i32 = 2;
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;

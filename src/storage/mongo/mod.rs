@@ -23,6 +23,7 @@ mod rename;
 mod resume;
 mod rows;
 mod scan;
+mod source;
 mod unfinished;
 mod upload;
 mod writer;
