@@ -30,7 +30,7 @@ pub use crate::config::DEFAULT_BUCKET;
 pub use key::Key;
 pub use metadata::{Metadata, legacy_json, local_now, wall_clock_text};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::frame::Query;
 use crate::progress::Progress;
 use bson::{Bson, Document};
@@ -92,6 +92,17 @@ pub trait Storage: Debug + Send + Sync {
 
     /// Number of rows or documents, and size in bytes, without reading them.
     fn stats(&self, metadata: &Metadata) -> Result<Stats>;
+
+    /// The same of many objects; nothing of those that are gone since they were listed.
+    fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {
+        let stats = |metadata: &Metadata| match self.stats(metadata) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
+                Ok(Stats::default())
+            }
+            stats => stats,
+        };
+        all.iter().map(stats).collect()
+    }
 
     /// Verifies everything stored; with `repair` removes leftovers of dead writers.
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport>;

@@ -56,7 +56,7 @@ fn is_damage(kind: ErrorKind) -> bool {
 /// Reads an object to its end; its bytes.
 fn verify(storage: &MongoStorage, entry: &Entry) -> Result<u64> {
     let metadata = &entry.metadata;
-    let Some(content) = storage.content(entry) else {
+    let Some(content) = storage.content(&entry.metadata) else {
         return Ok(0);
     };
     match super::content_kind(entry) {

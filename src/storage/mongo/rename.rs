@@ -18,7 +18,7 @@ impl MongoStorage {
     /// Moves an object; `to` is free.
     pub(super) fn move_entry(&self, entry: Entry, to: &Key) -> Result<Metadata> {
         let from = entry.metadata.key.clone();
-        let old = self.content(&entry);
+        let old = self.content(&entry.metadata);
         let mut moved = entry.clone();
         moved.metadata.key = to.clone();
         moved.metadata.modified = local_now();
