@@ -66,7 +66,7 @@ async fn drain(
         if let Some(into) = &mut into {
             into.extend(documents.into_iter().map(|document| {
                 let document = document.unwrap().as_document().unwrap();
-                document.to_raw_document_buf()
+                document.to_owned()
             }));
         }
     }
