@@ -339,7 +339,7 @@ fn a_client_of_a_database_may_die_at_every_step() {
         .iter()
         .filter(|step| !others.contains(&step.name))
         .collect();
-    die_at_every_step("mongo", &steps, 170);
+    die_at_every_step("mongo", &steps, 135);
 }
 
 /// Writes objects whose content can be told from their length.

@@ -33,7 +33,7 @@ pub use crate::config::DEFAULT_BUCKET;
 pub use key::Key;
 pub use metadata::{Metadata, legacy_json, local_now, wall_clock_text};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::frame::Query;
 use crate::progress::Progress;
 use bson::{Bson, Document};
@@ -99,6 +99,17 @@ pub trait Storage: Debug + Send + Sync {
 
     /// The records of a space, e.g. `tasks`.
     fn records(&self, space: &str) -> Box<dyn Records>;
+
+    /// The same of many objects; nothing of those that are gone since they were listed.
+    fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {
+        let stats = |metadata: &Metadata| match self.stats(metadata) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
+                Ok(Stats::default())
+            }
+            stats => stats,
+        };
+        all.iter().map(stats).collect()
+    }
 
     /// Verifies everything stored; with `repair` removes leftovers of dead writers.
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport>;
@@ -218,6 +229,12 @@ pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<Dat
 pub trait Blob: Read + Seek + Send {
     /// Its length in bytes.
     fn length(&self) -> u64;
+
+    /// What identifies its content for good, where reading it may be slow enough to be cut
+    /// short and gone on with: the same identity, the same bytes.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Size of an object.

@@ -234,6 +234,11 @@ impl Store {
         self.storage.stats(metadata)
     }
 
+    /// The same of many objects.
+    pub fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {
+        self.storage.stats_of(all)
+    }
+
     /// Changes single metadata fields.
     pub fn update(&self, name: &str, update: &Update) -> Result<Metadata> {
         let key = self.key(&Name::parse(name)?.object);

@@ -87,6 +87,12 @@ def wait_for(port):
     sys.exit("the MongoDB-compatible server did not start")
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def startup():
     for number in range(16):
         om("datasets", "put", DATA / "iris.csv", f"set{number}", "--replace")
@@ -94,9 +100,7 @@ def startup():
     listing = median([OM, "datasets", "list"], 21)
     complete = median([OM, "--", "om", "datasets", "show", "se"], 21,
                       env=ENV | {"OM_COMPLETE": "sh"})
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [HOME / "omegaml/bin/secantusd-py", "--host", "127.0.0.1", "--port", str(port),
          "--storage-path", str(WORK / "mongo")],
@@ -195,7 +199,13 @@ def memory():
     print(f"put of a {size / 1e9:.0f} GB csv: {wall:.1f} s, {size / 1e6 / wall:.0f} MB/s, peak {peak:.0f} MB (goal <= 600 MB)", flush=True)
 
 
-SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory}
+def mongo():
+    import mongo as section
+
+    section.run(sys.modules[__name__])
+
+
+SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory, "mongo": mongo}
 try:
     chosen = sys.argv[1:] or list(SECTIONS)
     for name in chosen:

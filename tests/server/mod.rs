@@ -51,7 +51,7 @@ impl Mongo {
     }
 
     /// A server of one's own, with more flags of the program.
-    #[allow(clippy::zombie_processes)] // It outlives this process.
+    #[allow(clippy::zombie_processes)] // It ends with this process, by itself.
     pub fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -221,6 +221,33 @@ impl Raw {
             }
             found
         })
+    }
+
+    /// One field of all documents of a collection that have it.
+    pub fn ids(&self, collection: &str, field: &str) -> Vec<bson::Bson> {
+        self.runtime.block_on(async {
+            let collection = self.database.collection::<Document>(collection);
+            let find = collection.find(doc! {}).projection(doc! { field: 1 });
+            let mut cursor = find.await.unwrap();
+            let mut found = Vec::new();
+            while cursor.advance().await.unwrap() {
+                found.extend(cursor.deserialize_current().unwrap().remove(field));
+            }
+            found
+        })
+    }
+
+    /// How many documents of a collection match.
+    pub fn count(&self, collection: &str, filter: Document) -> usize {
+        let collection = self.database.collection::<Document>(collection);
+        let work = async { collection.count_documents(filter).await };
+        self.runtime.block_on(work).unwrap() as usize
+    }
+
+    /// Runs a command, which must succeed.
+    pub fn command(&self, command: Document) -> Document {
+        let work = async { self.database.run_command(command).await };
+        self.runtime.block_on(work).unwrap()
     }
 
     /// Inserts documents.

@@ -1,6 +1,7 @@
 //! `om datasets get`: an object, or the rows asked for, into a file or standard output.
 
 use super::Selecting;
+use super::partial;
 use super::target::{Target, commit};
 use crate::cli::Session;
 use crate::cli::objects::pairs;
@@ -53,7 +54,7 @@ impl Get {
                 .map(|(format, _)| format),
             Some(name) => Some(Format::parse(name)?),
         };
-        let stored = om.datasets.query(&self.name, &query)?;
+        let mut stored = om.datasets.query(&self.name, &query)?;
         if !matches!(stored, Stored::Table(_))
             && !query.is_all()
             && !matches!(stored, Stored::Array(_))
@@ -62,6 +63,17 @@ impl Get {
                 "{} is not a table: it has no rows to select",
                 self.name
             )));
+        }
+        let bytes = match &mut stored {
+            Stored::File(blob) => Some(blob),
+            Stored::Array(blob) if matches!(format, None | Some(Format::Npy)) => Some(blob),
+            _ => None,
+        };
+        if let (Some(blob), Some(path)) = (bytes, path.as_deref())
+            && let Some(identity) = blob.identity()
+            && let Some(()) = partial::get(session, blob.as_mut(), &identity, path)?
+        {
+            return Ok(());
         }
         let out = Target::open(session, path.as_deref(), self.binary(&stored, format))?;
         match stored {

@@ -2,6 +2,7 @@
 
 mod describe;
 mod get;
+mod partial;
 mod put;
 mod query;
 mod show;

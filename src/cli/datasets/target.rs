@@ -24,21 +24,12 @@ impl Target {
             };
             return Ok(Target { writer, file: None });
         };
-        if path.is_dir() {
-            return Err(Error::usage(format!(
-                "{} is a directory, not a file",
-                path.display()
-            )));
-        }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        refuse_folder(path)?;
         let cannot = || format!("cannot write {}", path.display());
         let file = tempfile::Builder::new()
             .prefix(".om-")
             .permissions(permissions())
-            .tempfile_in(folder)
+            .tempfile_in(folder(path))
             .context(cannot)?;
         let (file, temporary) = file.into_parts();
         Ok(Target {
@@ -53,6 +44,25 @@ impl Target {
         self.writer.flush().context(|| "cannot write the object")?;
         drop(self.writer);
         commit(self.file)
+    }
+}
+
+/// Refuses to write where a directory is.
+pub fn refuse_folder(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        false => Ok(()),
+        true => Err(Error::usage(format!(
+            "{} is a directory, not a file",
+            path.display()
+        ))),
+    }
+}
+
+/// The directory that a file is in.
+pub fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -64,8 +64,8 @@ impl List {
         ])
         .listing()
         .when_empty(format!("no {noun} yet"));
-        for metadata in found {
-            let stats = store.stats(&metadata)?;
+        let stats = store.stats_of(&found)?;
+        for (metadata, stats) in found.iter().zip(stats) {
             table.push([
                 Cell::from(metadata.name()),
                 Cell::from(metadata.kind.as_str()),

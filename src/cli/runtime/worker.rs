@@ -48,6 +48,9 @@ pub struct RunWorker {
     /// How long its tasks stay its own when it is not heard of
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     lease: Option<Duration>,
+    /// How many workers may die over a task before it fails
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, hide_short_help = true)]
+    max_deaths: u32,
     /// How long running tasks may take to end when it is stopped
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s", hide_short_help = true)]
     grace: Duration,
@@ -111,7 +114,7 @@ impl RunWorker {
                 .hard_limit
                 .or_else(|| soft_limit.map(|limit| limit + Duration::from_secs(30))),
             lease: self.lease.unwrap_or(LEASE),
-            max_deaths: 3,
+            max_deaths: self.max_deaths,
             serializer: serializer(config),
             events: self.events,
             until_idle: self.until_idle,

@@ -126,7 +126,8 @@ impl Builder {
                 _ => b.append_value(plain::text(value)?),
             },
             Builder::Bool(b) => match (value.tag, value.bytes) {
-                (tag::BOOLEAN, [flag]) => b.append_value(*flag != 0),
+                (tag::BOOLEAN, [flag @ (0 | 1)]) => b.append_value(*flag == 1),
+                (tag::BOOLEAN, _) => return Err(malformed()),
                 _ => return Ok(false),
             },
             Builder::Datetime(b, per_milli) => match millis(value)? {

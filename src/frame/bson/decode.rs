@@ -2,6 +2,7 @@
 
 use super::Field;
 use super::builder::Builder;
+use super::plain;
 use super::walker::Elements;
 use crate::error::{Error, Result};
 use crate::frame::dtype::pandas_name;
@@ -70,7 +71,10 @@ impl Decoder {
                 Some(column) if column.field.name.as_bytes() == element.name => next,
                 _ => match self.places.get(element.name) {
                     Some(place) => *place,
-                    None => continue,
+                    None => {
+                        element.text_name()?;
+                        continue;
+                    }
                 },
             };
             next = place + 1;
@@ -79,6 +83,7 @@ impl Decoder {
             };
             if column.rows > self.rows {
                 // The same field again.
+                plain::value(element.value)?;
                 continue;
             }
             if !column.builder.push(element.value, &column.field.dtype)? {

@@ -26,7 +26,7 @@ pub fn infer<'a>(documents: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Field>
                 Some(field) => field.dtype = union(&field.dtype, &dtype),
                 None => {
                     places.insert(element.name.to_vec(), fields.len());
-                    let name = String::from_utf8_lossy(element.name).into_owned();
+                    let name = element.text_name()?.to_owned();
                     fields.push(Field {
                         column: name.clone(),
                         name,
@@ -54,6 +54,7 @@ fn dtype(value: Value<'_>, depth: usize) -> Result<DataType> {
             let mut inner = DataType::Null;
             let mut elements = Elements::of(value.bytes)?;
             while let Some(element) = elements.next()? {
+                element.text_name()?;
                 inner = union(&inner, &self::dtype(element.value, depth)?);
             }
             DataType::List(Box::new(inner))
@@ -62,8 +63,8 @@ fn dtype(value: Value<'_>, depth: usize) -> Result<DataType> {
             let mut fields: Vec<polars::prelude::Field> = Vec::new();
             let mut elements = Elements::of(value.bytes)?;
             while let Some(element) = elements.next()? {
-                let name = String::from_utf8_lossy(element.name).into_owned();
-                if fields.iter().all(|field| field.name() != name.as_str()) {
+                let name = element.text_name()?;
+                if fields.iter().all(|field| field.name() != name) {
                     let dtype = self::dtype(element.value, depth)?;
                     fields.push(polars::prelude::Field::new(name.into(), dtype));
                 }

@@ -18,6 +18,7 @@ pub(super) fn any_value(value: Value<'_>, dtype: &DataType) -> Result<Option<Any
             let mut items = Builder::new("", inner, 0);
             let mut elements = Elements::of(value.bytes)?;
             while let Some(element) = elements.next()? {
+                element.text_name()?;
                 if !items.push(element.value, inner)? {
                     return Ok(None);
                 }
@@ -51,7 +52,10 @@ fn structure(value: Value<'_>, fields: &[Field]) -> Result<Option<AnyValue<'stat
             Some(field) if named(field) => Some(next),
             _ => fields.iter().position(named),
         };
-        let Some(position) = position else { continue };
+        let Some(position) = position else {
+            element.text_name()?;
+            continue;
+        };
         next = position + 1;
         let (Some(field), Some(slot)) = (fields.get(position), values.get_mut(position)) else {
             continue;

@@ -36,6 +36,13 @@ pub(super) struct Element<'a> {
     pub value: Value<'a>,
 }
 
+impl<'a> Element<'a> {
+    /// The name as text.
+    pub fn text_name(&self) -> Result<&'a str> {
+        std::str::from_utf8(self.name).map_err(|_| malformed())
+    }
+}
+
 /// The bytes of a value and what they are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
@@ -82,12 +89,27 @@ impl<'a> Elements<'a> {
             return Err(malformed());
         }
         let (bytes, rest) = rest.split_at(length);
+        if !is_closed(tag, bytes) {
+            return Err(malformed());
+        }
         self.rest = rest;
         Ok(Some(Element {
             tag,
             name,
             value: Value { tag, bytes },
         }))
+    }
+}
+
+/// Whether what ends with a zero does.
+#[inline]
+fn is_closed(tag: u8, bytes: &[u8]) -> bool {
+    match tag {
+        tag::STRING | tag::DOCUMENT | tag::ARRAY => bytes.last() == Some(&0),
+        tag::CODE | tag::SYMBOL | tag::CODE_WITH_SCOPE => bytes.last() == Some(&0),
+        // A string, and an object id.
+        tag::POINTER => bytes.iter().rev().nth(12) == Some(&0),
+        _ => true,
     }
 }
 
@@ -115,7 +137,10 @@ fn value_length(tag: u8, rest: &[u8]) -> Option<usize> {
             length => length,
         },
         tag::BINARY => prefix(rest)?.checked_add(5)?,
-        tag::POINTER => prefix(rest)?.checked_add(4 + 12)?,
+        tag::POINTER => match prefix(rest)? {
+            0 => return None,
+            length => length.checked_add(4 + 12)?,
+        },
         tag::REGEX => {
             let pattern = memchr::memchr(0, rest)? + 1;
             pattern + memchr::memchr(0, rest.get(pattern..)?)? + 1
@@ -162,7 +187,10 @@ impl<'a> Value<'a> {
         let bytes = self.bytes.get(5..).ok_or_else(malformed)?;
         match self.bytes.get(4) {
             // The old binary subtype repeats the length.
-            Some(2) => bytes.get(4..).ok_or_else(malformed),
+            Some(2) => match prefix(bytes) {
+                Some(length) if length + 4 == bytes.len() => bytes.get(4..).ok_or_else(malformed),
+                _ => Err(malformed()),
+            },
             _ => Ok(bytes),
         }
     }

@@ -1,32 +1,55 @@
-//! Reads a GridFS file, chunk by chunk (spec/storage.md §5). Chunks that are missing, out
-//! of order or of a wrong length are damage, or tell that the file was dropped meanwhile.
+//! Reads a GridFS file (spec/storage.md §5), a window of chunks at a time: while one is
+//! read, the next is on its way. Chunks that are missing, out of order or of a wrong length
+//! are damage, or tell that the file was dropped meanwhile.
 
 use super::connection::Connection;
+use super::source::next_batch;
 use crate::error::{Error, Result};
 use crate::storage::Blob;
 use bson::oid::ObjectId;
-use bson::{RawDocumentBuf, doc};
-use mongodb::Cursor;
+use bson::{RawDocument, RawDocumentBuf, doc};
+use mongodb::Collection;
+use mongodb::error::Error as DriverError;
 use std::future::IntoFuture;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
-/// Chunks that one reply of the server holds, about 8 MB.
-const TOGETHER: u32 = 32;
+/// Bytes of a window, about: what one reply of the server holds.
+const WINDOW: u64 = 8 << 20;
 
 /// A stored file.
 pub(super) struct StoredBlob {
     connection: Arc<Connection>,
-    bucket: String,
-    id: ObjectId,
     object: String,
+    file: File,
+    position: u64,
+    /// The window that is in memory, by its first byte.
+    window: Option<(u64, Vec<u8>)>,
+    /// The window that is on its way, by its first byte.
+    coming: Option<(u64, JoinHandle<Fetched>)>,
+}
+
+/// What is to be known of a file to fetch its chunks.
+#[derive(Clone)]
+struct File {
+    chunks: Collection<RawDocumentBuf>,
+    id: ObjectId,
     length: u64,
     chunk_size: u64,
-    position: u64,
-    /// The chunk that is in memory, and its bytes.
-    chunk: Option<(u64, Vec<u8>)>,
-    /// Gives the chunks from this one on.
-    cursor: Option<(u64, Cursor<RawDocumentBuf>)>,
+}
+
+/// The bytes of a window, or what is wrong with them.
+type Fetched = std::result::Result<std::result::Result<Vec<u8>, Damage>, DriverError>;
+
+/// A chunk that is not as it should be.
+enum Damage {
+    Missing(u64),
+    Length {
+        chunk: u64,
+        length: usize,
+        expected: u64,
+    },
 }
 
 impl StoredBlob {
@@ -55,124 +78,191 @@ impl StoredBlob {
         let damaged = |field: &str| {
             Error::corrupt(format!("the field `{field}` of its file is malformed")).on(object)
         };
-        let length = number("length").ok_or_else(|| damaged("length"))?;
-        let chunk_size = number("chunkSize")
-            .filter(|size| *size > 0)
-            .ok_or_else(|| damaged("chunkSize"))?;
+        let file = File {
+            chunks: connection
+                .database()
+                .collection(&format!("{bucket}.chunks")),
+            id,
+            length: number("length").ok_or_else(|| damaged("length"))?,
+            chunk_size: number("chunkSize")
+                .filter(|size| *size > 0)
+                .ok_or_else(|| damaged("chunkSize"))?,
+        };
         let mut blob = StoredBlob {
             connection,
-            bucket: bucket.to_owned(),
-            id,
             object: object.to_owned(),
-            length,
-            chunk_size,
+            file,
             position: 0,
-            chunk: None,
-            cursor: None,
+            window: None,
+            coming: None,
         };
-        if length > 0 {
-            blob.load(0)?;
+        if blob.file.length > 0 {
+            blob.load()?;
         }
         Ok(blob)
     }
 
-    /// Brings a chunk into memory.
-    fn load(&mut self, wanted: u64) -> Result<()> {
-        if self
-            .chunk
-            .as_ref()
-            .is_some_and(|(number, _)| *number == wanted)
-        {
-            return Ok(());
-        }
-        let mut cursor = match self.cursor.take() {
-            Some((next, cursor)) if next == wanted => cursor,
+    /// Brings the window of the position into memory, and the next one on its way.
+    fn load(&mut self) -> Result<()> {
+        self.connection.check()?;
+        let size = self.file.window();
+        let start = self.position / size * size;
+        let coming = match self.coming.take() {
+            Some((there, coming)) if there == start => coming,
             other => {
-                self.close(other.map(|(_, cursor)| cursor));
-                let chunks = self
-                    .connection
-                    .database()
-                    .collection::<RawDocumentBuf>(&format!("{}.chunks", self.bucket));
-                let first = i64::try_from(wanted).unwrap_or(i64::MAX);
-                self.connection.run(
-                    chunks
-                        .find(doc! { "files_id": self.id, "n": { "$gte": first } })
-                        .sort(doc! { "n": 1 })
-                        .batch_size(TOGETHER)
-                        .into_future(),
-                )?
+                if let Some((_, unwanted)) = other {
+                    unwanted.abort();
+                }
+                self.fetch(start)
             }
         };
-        let gone = || {
-            Error::corrupt(format!("chunk {wanted} of its file is missing"))
-                .on(&self.object)
-                .hint("it may have been replaced meanwhile: try again")
-        };
-        if !self.connection.run(cursor.advance())? {
-            return Err(gone());
+        // The next one, if the file goes on.
+        let next = start.saturating_add(size);
+        if next < self.file.length {
+            self.coming = Some((next, self.fetch(next)));
         }
-        let document = cursor.current();
-        let number = document
-            .get("n")
-            .ok()
-            .flatten()
-            .and_then(|n| n.as_i32().map(i64::from).or_else(|| n.as_i64()))
-            .and_then(|n| u64::try_from(n).ok());
-        if number != Some(wanted) {
-            return Err(gone());
-        }
-        let bytes = match document.get_binary("data") {
-            Ok(data) => data.bytes.to_vec(),
-            Err(_) => return Err(gone()),
-        };
-        let start = wanted * self.chunk_size;
-        let expected = self.chunk_size.min(self.length.saturating_sub(start));
-        if bytes.len() as u64 != expected {
-            return Err(Error::corrupt(format!(
-                "chunk {wanted} of its file has {} bytes instead of {expected}",
-                bytes.len()
-            ))
-            .on(&self.object));
-        }
-        self.chunk = Some((wanted, bytes));
-        self.cursor = Some((wanted + 1, cursor));
+        self.window = None;
+        let fetched = self
+            .connection
+            .wait(coming)?
+            .map_err(|_| Error::failed("reading the file was stopped"))?;
+        let bytes = fetched
+            .map_err(|error| self.connection.explained(&error).on(&self.object))?
+            .map_err(|damage| self.damaged(&damage))?;
+        self.window = Some((start, bytes));
         Ok(())
     }
 
-    /// Cursors tell the server that they are done, from a thread of the driver.
-    fn close(&self, cursor: Option<Cursor<RawDocumentBuf>>) {
-        if cursor.is_some() {
-            let _context = self.connection.enter();
-            drop(cursor);
+    fn fetch(&self, start: u64) -> JoinHandle<Fetched> {
+        self.connection.spawn(self.file.clone().fetch(start))
+    }
+
+    fn damaged(&self, damage: &Damage) -> Error {
+        match damage {
+            Damage::Missing(chunk) => {
+                Error::corrupt(format!("chunk {chunk} of its file is missing"))
+                    .hint("it may have been replaced meanwhile: try again")
+            }
+            Damage::Length {
+                chunk,
+                length,
+                expected,
+            } => Error::corrupt(format!(
+                "chunk {chunk} of its file has {length} bytes instead of {expected}"
+            )),
         }
+        .on(&self.object)
+    }
+
+    /// The bytes from the position on that are in memory.
+    fn available(&self) -> &[u8] {
+        let bytes = self.window.as_ref().and_then(|(start, bytes)| {
+            let offset = usize::try_from(self.position.checked_sub(*start)?).ok()?;
+            bytes.get(offset..)
+        });
+        bytes.unwrap_or_default()
+    }
+}
+
+impl File {
+    /// Bytes of a window: whole chunks.
+    fn window(&self) -> u64 {
+        (WINDOW / self.chunk_size)
+            .max(1)
+            .saturating_mul(self.chunk_size)
+    }
+
+    /// The bytes of the window that starts at `start`.
+    async fn fetch(self, start: u64) -> Fetched {
+        let end = start.saturating_add(self.window()).min(self.length);
+        let (first, last) = (start / self.chunk_size, end.div_ceil(self.chunk_size));
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let wanted = doc! { "$gte": number(first), "$lt": number(last) };
+        let mut replies = self
+            .chunks
+            .find(doc! { "files_id": self.id, "n": wanted })
+            .sort(doc! { "n": 1 })
+            .batch_size(u32::try_from(last - first).unwrap_or(u32::MAX))
+            .batch()
+            .await?;
+        let mut bytes = Vec::new();
+        let mut next = first;
+        while let Some(reply) = next_batch(&mut replies).await {
+            let reply = reply?;
+            for chunk in reply.doc_slices()? {
+                let chunk = match chunk.map(|chunk| chunk.as_document()) {
+                    Ok(Some(chunk)) => chunk,
+                    _ => return Ok(Err(Damage::Missing(next))),
+                };
+                if let Err(damage) = self.add(chunk, next, &mut bytes) {
+                    return Ok(Err(damage));
+                }
+                next += 1;
+            }
+        }
+        match next == last {
+            true => Ok(Ok(bytes)),
+            false => Ok(Err(Damage::Missing(next))),
+        }
+    }
+
+    /// Adds what the chunk `wanted` holds.
+    fn add(
+        &self,
+        chunk: &RawDocument,
+        wanted: u64,
+        bytes: &mut Vec<u8>,
+    ) -> std::result::Result<(), Damage> {
+        let missing = Damage::Missing(wanted);
+        let number = chunk.get("n").ok().flatten();
+        let number = number
+            .and_then(|n| n.as_i32().map(i64::from).or_else(|| n.as_i64()))
+            .and_then(|n| u64::try_from(n).ok());
+        if number != Some(wanted) {
+            return Err(missing);
+        }
+        let data = chunk.get_binary("data").map_err(|_| missing)?.bytes;
+        let start = wanted.saturating_mul(self.chunk_size);
+        let expected = self.chunk_size.min(self.length.saturating_sub(start));
+        if data.len() as u64 != expected {
+            return Err(Damage::Length {
+                chunk: wanted,
+                length: data.len(),
+                expected,
+            });
+        }
+        bytes.extend_from_slice(data);
+        Ok(())
     }
 }
 
 impl Drop for StoredBlob {
     fn drop(&mut self) {
-        let cursor = self.cursor.take();
-        self.close(cursor.map(|(_, cursor)| cursor));
+        if let Some((_, coming)) = self.coming.take() {
+            coming.abort();
+        }
     }
 }
 
 impl Blob for StoredBlob {
     fn length(&self) -> u64 {
-        self.length
+        self.file.length
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.file.id.to_hex())
     }
 }
 
 impl Read for StoredBlob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.position >= self.length || buffer.is_empty() {
+        if self.position >= self.file.length || buffer.is_empty() {
             return Ok(0);
         }
-        let number = self.position / self.chunk_size;
-        self.load(number).map_err(io::Error::other)?;
-        let offset = usize::try_from(self.position % self.chunk_size).unwrap_or(usize::MAX);
-        let chunk = self.chunk.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let available = chunk
-            .and_then(|bytes| bytes.get(offset..))
-            .unwrap_or_default();
+        if self.available().is_empty() {
+            self.load().map_err(io::Error::other)?;
+        }
+        let available = self.available();
         let count = available.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), available.get(..count)) {
             to.copy_from_slice(from);
@@ -186,7 +276,7 @@ impl Seek for StoredBlob {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let target = match to {
             SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.length.checked_add_signed(offset),
+            SeekFrom::End(offset) => self.file.length.checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
         self.position = target.ok_or_else(|| {

@@ -56,7 +56,7 @@ fn is_damage(kind: ErrorKind) -> bool {
 /// Reads an object to its end; its bytes.
 fn verify(storage: &MongoStorage, entry: &Entry) -> Result<u64> {
     let metadata = &entry.metadata;
-    let Some(content) = storage.content(entry) else {
+    let Some(content) = storage.content(&entry.metadata) else {
         return Ok(0);
     };
     match super::content_kind(entry) {
@@ -120,6 +120,7 @@ fn orphans(
     );
     let names = connection.run(connection.database().list_collection_names().into_future())?;
     let unfinished = storage.unfinished_names()?;
+    let uploads = storage.unfinished_files()?;
     let mut found = 0;
     for name in &names {
         progress.check()?;
@@ -127,7 +128,7 @@ fn orphans(
             found += orphaned_files(storage, bucket, &files, before, repair)?;
         }
         if let Some(bucket) = name.strip_suffix(".chunks") {
-            found += orphaned_chunks(storage, bucket, before, repair)?;
+            found += orphaned_chunks(storage, bucket, &uploads, before, repair)?;
         }
         let keyed = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         if keyed
@@ -181,6 +182,7 @@ fn orphaned_files(
 fn orphaned_chunks(
     storage: &MongoStorage,
     bucket: &str,
+    uploads: &BTreeSet<ObjectId>,
     before: DateTime,
     repair: bool,
 ) -> Result<u64> {
@@ -204,7 +206,8 @@ fn orphaned_chunks(
     let known: Vec<Bson> = ids(files, "_id")?;
     let mut found = 0;
     for id in ids(chunks.clone(), "files_id")? {
-        if known.contains(&id) {
+        let underway = id.as_object_id().is_some_and(|id| uploads.contains(&id));
+        if underway || known.contains(&id) {
             continue;
         }
         let newest = connection.run(

@@ -42,14 +42,14 @@ pub(super) fn commit(
         Staged::Nothing => finish(writer, metadata, nothing()),
         Staged::Rows(stage) => rows(writer, metadata, stage),
         Staged::Documents(stage) => documents(writer, metadata, stage),
-        Staged::Blob(upload, place) => {
+        Staged::Blob(upload) => {
             let filename = metadata
                 .filename
                 .clone()
                 .unwrap_or_else(|| writer.key.storage_name("file"));
-            let gridfile = upload.map(|upload| upload.finish(&filename)).transpose()?;
+            let (file, place) = upload.finish(&filename)?;
             let payload = Payload {
-                gridfile,
+                gridfile: Some(file),
                 place: Some(place),
                 kind: Some(ContentKind::Blob),
                 ..nothing()
@@ -194,8 +194,12 @@ fn check_base(writer: &MongoWriter<'_>, present: Option<&Entry>) -> Result<()> {
 /// Swings the metadata to the payload.
 fn finish(writer: &MongoWriter<'_>, metadata: Metadata, mut payload: Payload) -> Result<Metadata> {
     let storage = writer.storage;
-    for _ in 0..ATTEMPTS {
-        let present = storage.entry(&writer.key)?;
+    for attempt in 0..ATTEMPTS {
+        // The swap fails when the object is not what it was; then it is looked at again.
+        let present = match (attempt, writer.mode) {
+            (0, Mode::Create | Mode::Replace) => writer.base.clone(),
+            _ => storage.entry(&writer.key)?,
+        };
         match (writer.mode, &present) {
             (Mode::Create, Some(_)) => return Err(exists(&writer.key)),
             (Mode::Append, _) => check_base(writer, present.as_ref())?,
@@ -216,7 +220,7 @@ fn finish(writer: &MongoWriter<'_>, metadata: Metadata, mut payload: Payload) ->
         let old = present
             .as_ref()
             .filter(|present| present.metadata.content != entry.metadata.content)
-            .and_then(|present| storage.content(present));
+            .and_then(|present| storage.content(&present.metadata));
         if let (Some(old), Some(place)) = (&old, &payload.place) {
             place.replaces(old)?;
         }
@@ -262,10 +266,7 @@ fn tidy(
             writer.key
         );
     }
-    let now = storage.entry(&writer.key)?;
-    Ok(now
-        .filter(|now| now.metadata.content == entry.metadata.content)
-        .map_or_else(|| described(entry), |now| now.metadata))
+    Ok(described(entry))
 }
 
 fn described(entry: Entry) -> Metadata {

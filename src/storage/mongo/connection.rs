@@ -18,8 +18,12 @@ use tokio::runtime::Runtime;
 /// How often waiting work looks whether it shall stop.
 const CHECK: Duration = Duration::from_millis(50);
 
+/// How long interrupted work has to tidy up.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Error codes of the server.
 pub(super) mod code {
+    pub const BAD_VALUE: i32 = 2;
     pub const UNAUTHORIZED: i32 = 13;
     pub const AUTHENTICATION_FAILED: i32 = 18;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
@@ -100,6 +104,33 @@ impl Connection {
                     Ok(done) => return Ok(done),
                     Err(_) => self.progress.check()?,
                 }
+            }
+        })
+    }
+
+    /// Fails when the user wants the work to stop.
+    pub fn check(&self) -> Result<()> {
+        self.progress.check()
+    }
+
+    /// Whether the user wants the work to stop.
+    pub fn interrupted(&self) -> bool {
+        self.progress.interrupted()
+    }
+
+    /// Says one line to the user.
+    pub fn note(&self, message: &str) {
+        self.progress.note(message);
+    }
+
+    /// Runs `work` to its end even if the user has interrupted what it belongs to; what
+    /// takes longer than a moment is given up.
+    pub fn last<T>(&self, work: impl Future<Output = Result<T, DriverError>>) -> Result<T> {
+        crash::point();
+        self.runtime.block_on(async {
+            match tokio::time::timeout(LAST, work).await {
+                Ok(done) => done.map_err(|error| failure(&error, &self.url)),
+                Err(_) => Err(Error::new(ErrorKind::TimedOut, "MongoDB does not answer")),
             }
         })
     }

@@ -176,7 +176,7 @@ impl Documents {
         let Some(cursor) = &mut self.cursor else {
             return Ok(());
         };
-        let batch = self.connection.wait(super::reader::next_batch(cursor))?;
+        let batch = self.connection.wait(super::source::next_batch(cursor))?;
         let Some(batch) = batch else {
             self.close();
             return Ok(());

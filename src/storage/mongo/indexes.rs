@@ -3,12 +3,14 @@
 use super::MongoStorage;
 use super::catalog;
 use super::connection::Connection;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::crash;
 use crate::storage::projection::ROW_ID;
 use bson::{Bson, Document, doc};
 use md5::{Digest, Md5};
-use mongodb::IndexModel;
+use mongodb::error::Error as DriverError;
 use mongodb::options::IndexOptions;
+use mongodb::{Collection, IndexModel};
 use std::future::IntoFuture;
 
 /// The fields of an index, each with `1`, `-1` or `'2dsphere'`.
@@ -60,34 +62,22 @@ fn python_text(text: &str) -> String {
 }
 
 impl Connection {
-    /// Makes an index unless one that contains all the fields exists.
-    pub fn ensure_index(&self, collection: &str, fields: &Fields, unique: bool) -> Result<()> {
-        let collection = self.documents(collection);
-        let existing = self.run(async {
-            let mut cursor = match collection.list_indexes().await {
-                Ok(cursor) => cursor,
-                // Not there yet.
-                Err(_) => return Ok(Vec::new()),
-            };
-            let mut found = Vec::new();
-            while cursor.advance().await? {
-                found.push(cursor.deserialize_current()?.keys);
+    /// Makes indexes unless there are such that contain all their fields; several
+    /// collections at a time.
+    pub fn ensure_indexes<const N: usize>(
+        &self,
+        wanted: [(String, Fields, bool); N],
+    ) -> Result<()> {
+        let making = wanted.map(|(collection, fields, unique)| {
+            let collection = self.documents(&collection);
+            self.spawn(ensure_index(collection, fields, unique))
+        });
+        for made in making {
+            match self.wait(made)? {
+                Ok(made) => made.map_err(|error| self.explained(&error))?,
+                Err(_) => return Err(Error::failed("making an index was stopped")),
             }
-            Ok(found)
-        })?;
-        let covered = |keys: &Document| fields.iter().all(|(field, _)| keys.contains_key(field));
-        if existing.iter().any(covered) {
-            return Ok(());
         }
-        let options = IndexOptions::builder()
-            .name(name(fields))
-            .unique(unique.then_some(true))
-            .build();
-        let model = IndexModel::builder()
-            .keys(fields.iter().cloned().collect::<Document>())
-            .options(options)
-            .build();
-        self.run(collection.create_index(model).into_future())?;
         Ok(())
     }
 
@@ -107,6 +97,35 @@ impl Connection {
         self.run(collection.create_indexes(models).into_future())?;
         Ok(())
     }
+}
+
+async fn ensure_index(
+    collection: Collection<Document>,
+    fields: Fields,
+    unique: bool,
+) -> std::result::Result<(), DriverError> {
+    let mut existing = Vec::new();
+    // Without the collection there are none.
+    if let Ok(mut cursor) = collection.list_indexes().await {
+        while cursor.advance().await? {
+            existing.push(cursor.deserialize_current()?.keys);
+        }
+    }
+    let covered = |keys: &Document| fields.iter().all(|(field, _)| keys.contains_key(field));
+    if existing.iter().any(covered) {
+        return Ok(());
+    }
+    let options = IndexOptions::builder()
+        .name(name(&fields))
+        .unique(unique.then_some(true))
+        .build();
+    let model = IndexModel::builder()
+        .keys(fields.into_iter().collect::<Document>())
+        .options(options)
+        .build();
+    crash::point();
+    collection.create_index(model).await?;
+    Ok(())
 }
 
 impl MongoStorage {
@@ -160,16 +179,18 @@ impl MongoStorage {
         }
         let connection = self.connection()?;
         let one = |name: &str| (name.to_owned(), Bson::Int32(1));
-        connection.ensure_index(
-            &format!("{bucket}.chunks"),
-            &vec![one("files_id"), one("n")],
-            true,
-        )?;
-        connection.ensure_index(
-            &format!("{bucket}.files"),
-            &vec![one("filename"), one("uploadDate")],
-            false,
-        )?;
+        connection.ensure_indexes([
+            (
+                format!("{bucket}.chunks"),
+                vec![one("files_id"), one("n")],
+                true,
+            ),
+            (
+                format!("{bucket}.files"),
+                vec![one("filename"), one("uploadDate")],
+                false,
+            ),
+        ])?;
         prepared.insert(bucket.to_owned());
         Ok(())
     }

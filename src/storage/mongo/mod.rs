@@ -21,8 +21,11 @@ mod pipeline;
 mod reader;
 mod records;
 mod rename;
+mod resume;
 mod rows;
 mod scan;
+mod source;
+mod stats;
 mod unfinished;
 mod upload;
 mod writer;
@@ -164,8 +167,7 @@ impl MongoStorage {
     }
 
     /// Where an object's content is.
-    fn content(&self, entry: &Entry) -> Option<Content> {
-        let metadata = &entry.metadata;
+    fn content(&self, metadata: &Metadata) -> Option<Content> {
         match (metadata.gridfile, &metadata.collection) {
             (Some(file), _) => Some(Content::File(self.files(&metadata.key.bucket), file)),
             (None, Some(collection)) => Some(Content::Collection(collection.clone())),
@@ -196,49 +198,6 @@ impl MongoStorage {
                 Err(connection.explained(&error))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// How many documents a collection has; without a filter the server knows.
-    fn count(&self, collection: &str, filter: Option<Document>) -> Result<u64> {
-        let connection = self.connection()?;
-        let collection = connection.documents(collection);
-        match filter {
-            None => connection.run(collection.estimated_document_count().into_future()),
-            Some(filter) => connection.run(collection.count_documents(filter).into_future()),
-        }
-    }
-
-    /// Bytes of some content.
-    fn bytes(&self, content: &Content) -> Result<u64> {
-        let connection = self.connection()?;
-        let number = |reply: &Document, field: &str| {
-            let value = reply.get(field);
-            let number = value.and_then(|value| {
-                value
-                    .as_i64()
-                    .or_else(|| value.as_i32().map(i64::from))
-                    .or_else(|| value.as_f64().map(|number| number as i64))
-            });
-            number
-                .and_then(|number| u64::try_from(number).ok())
-                .unwrap_or(0)
-        };
-        match content {
-            Content::Collection(name) | Content::Append(name) => {
-                let command = doc! { "collStats": name };
-                let work = connection.database().run_command(command).into_future();
-                match connection.attempt(work)? {
-                    Ok(reply) => Ok(number(&reply, "size")),
-                    Err(error) if refusal(&error) == Some(code::NAMESPACE_NOT_FOUND) => Ok(0),
-                    Err(error) => Err(connection.explained(&error)),
-                }
-            }
-            Content::File(bucket, id) => {
-                let files = connection.documents(&format!("{bucket}.files"));
-                let file = connection.run(files.find_one(doc! { "_id": id }).into_future())?;
-                Ok(file.map_or(0, |file| number(&file, "length")))
-            }
         }
     }
 
@@ -305,7 +264,6 @@ impl Storage for MongoStorage {
 
     fn write<'a>(&'a self, key: &Key, mode: Mode) -> Result<Box<dyn Writer + 'a>> {
         refuse_nameless(key)?;
-        self.prepare()?;
         let base = self.entry(key)?;
         if mode == Mode::Create && base.is_some() {
             return Err(exists(key));
@@ -360,7 +318,7 @@ impl Storage for MongoStorage {
 
     fn delete(&self, key: &Key) -> Result<bool> {
         while let Some(entry) = self.entry(key)? {
-            let content = self.content(&entry);
+            let content = self.content(&entry.metadata);
             let unfinished = content
                 .as_ref()
                 .map(|content| Unfinished::begin(self, content))
@@ -432,23 +390,11 @@ impl Storage for MongoStorage {
     }
 
     fn stats(&self, metadata: &Metadata) -> Result<Stats> {
-        let entry = match metadata.content {
-            Some(_) => self.follow(metadata)?,
-            None => return Ok(Stats::default()),
-        };
-        let Some(content) = self.content(&entry) else {
-            return Ok(Stats::default());
-        };
-        let count = match &content {
-            Content::File(..) => None,
-            Content::Collection(name) | Content::Append(name) => {
-                Some(self.count(name, self.committed(&entry)?)?)
-            }
-        };
-        Ok(Stats {
-            count,
-            bytes: self.bytes(&content)?,
-        })
+        self.stats_of_one(metadata)
+    }
+
+    fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {
+        self.stats_of_many(all)
     }
 
     fn records(&self, space: &str) -> Box<dyn Records> {

@@ -1,38 +1,22 @@
 //! Streams the rows of a collection as frames in the order of their row ids, a few
 //! batches in memory at a time: the server's replies are fetched while others are decoded.
 //!
-//! Documents usually lie in the order in which they were written; then they are read as
-//! they lie. Where they do not, the server sorts them by their row ids' index.
+//! All rows of an object are read by ranges of their row ids, several at a time, or as
+//! they lie where they are few. Where their ids turn out not to go up by one, and for
+//! everything else, the server sorts them.
 
-use super::connection::Connection;
+use super::connection::{Connection, code, refusal};
+use super::source::{BATCH, SPAN, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::bson::{Decoder, Field, documents};
 use crate::storage::projection::ROW_ID;
 use bson::{Document, RawDocumentBuf, doc};
-use futures_core::Stream;
-use mongodb::error::Error as DriverError;
-use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use mongodb::Collection;
 use polars::prelude::{DataFrame, DataType};
-use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::JoinHandle;
-
-/// Replies that wait to be decoded; one has up to 16 MB.
-const WAITING: usize = 2;
-
-/// Documents that a reply holds at the most.
-const BATCH: u32 = 100_000;
 
 /// Rows of a frame, about.
 const FRAME: usize = 65_536;
-
-/// The next reply of the server.
-pub(super) async fn next_batch(
-    cursor: &mut RawBatchCursor,
-) -> Option<std::result::Result<RawBatch, DriverError>> {
-    std::future::poll_fn(|context| Pin::new(&mut *cursor).poll_next(context)).await
-}
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -50,6 +34,8 @@ pub(super) struct Reading {
     pub row_id: bool,
     /// Stages of an aggregation, instead of `find`; its answers have no row ids.
     pub stages: Option<Vec<Document>>,
+    /// How many columns there are to choose from.
+    pub of: usize,
     /// Whether all rows are read from the first to the last, so that their order shows.
     pub natural: bool,
     /// The row id at which such a reading ends, whatever was added meanwhile.
@@ -70,8 +56,12 @@ impl Reading {
         fields
     }
 
-    /// What the server shall send of each document.
-    pub(super) fn projection(&self) -> Document {
+    /// What the server shall send of each document: all of it, unless much is not wanted.
+    /// Servers take several times as long to make new documents of those that they have.
+    pub(super) fn projection(&self) -> Option<Document> {
+        if self.fields.len() * 2 >= self.of {
+            return None;
+        }
         let mut projection: Document = self
             .fields
             .iter()
@@ -81,7 +71,7 @@ impl Reading {
         if !projection.contains_key("_id") {
             projection.insert("_id", 0);
         }
-        projection
+        Some(projection)
     }
 }
 
@@ -93,19 +83,10 @@ pub(super) struct RowReader {
     source: Option<Source>,
     /// The row id that comes next, while documents are read as they lie.
     next: Option<i64>,
+    /// Whether the source reads ranges, which needs an index.
+    ranged: bool,
     emitted: u64,
     done: bool,
-}
-
-struct Source {
-    replies: Receiver<std::result::Result<RawBatch, DriverError>>,
-    fetching: JoinHandle<()>,
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.fetching.abort();
-    }
 }
 
 impl RowReader {
@@ -117,25 +98,37 @@ impl RowReader {
             connection,
             reading,
             source: None,
+            ranged: false,
             emitted: 0,
             done: false,
         };
         let filter = reader.reading.filter.clone();
-        let sort = match reader.next {
-            Some(_) => None,
-            None => Some(reader.reading.sort.clone().unwrap_or(doc! { ROW_ID: 1 })),
-        };
-        reader.source = Some(reader.start(filter, sort)?);
+        reader.source = Some(match (reader.next, reader.reading.end) {
+            (Some(first), Some(end)) if end > SPAN => {
+                reader.ranged = true;
+                let collection = reader.collection();
+                let projection = reader.reading.projection();
+                Source::of_rows(&reader.connection, collection, projection, first..end)
+            }
+            (Some(_), _) => reader.start(filter, None)?,
+            (None, _) => {
+                let sort = reader.reading.sort.clone();
+                reader.start(filter, Some(sort.unwrap_or(doc! { ROW_ID: 1 })))?
+            }
+        });
         Ok(reader)
+    }
+
+    fn collection(&self) -> Collection<RawDocumentBuf> {
+        self.connection
+            .database()
+            .collection(&self.reading.collection)
     }
 
     fn start(&self, filter: Document, sort: Option<Document>) -> Result<Source> {
         let reading = &self.reading;
-        let collection = self
-            .connection
-            .database()
-            .collection::<RawDocumentBuf>(&reading.collection);
-        let mut cursor = match &reading.stages {
+        let collection = self.collection();
+        let cursor = match &reading.stages {
             Some(stages) => {
                 let mut pipeline = Vec::with_capacity(stages.len() + 1);
                 if !filter.is_empty() {
@@ -151,10 +144,10 @@ impl RowReader {
                 )?
             }
             None => {
-                let mut find = collection
-                    .find(filter)
-                    .projection(reading.projection())
-                    .batch_size(BATCH);
+                let mut find = collection.find(filter).batch_size(BATCH);
+                if let Some(projection) = reading.projection() {
+                    find = find.projection(projection);
+                }
                 if let Some(sort) = sort {
                     find = find.sort(sort).allow_disk_use(true);
                 }
@@ -167,16 +160,7 @@ impl RowReader {
                 self.connection.run(find.batch())?
             }
         };
-        let (sender, replies) = channel(WAITING);
-        let fetching = self.connection.spawn(async move {
-            while let Some(reply) = next_batch(&mut cursor).await {
-                let failed = reply.is_err();
-                if sender.send(reply).await.is_err() || failed {
-                    break;
-                }
-            }
-        });
-        Ok(Source { replies, fetching })
+        Ok(Source::one(&self.connection, cursor))
     }
 
     /// The next rows; none at the end.
@@ -190,7 +174,7 @@ impl RowReader {
         }
         loop {
             let reply = match &mut self.source {
-                Some(source) => self.connection.wait(source.replies.recv())?,
+                Some(source) => source.next(&self.connection)?,
                 None => None,
             };
             match reply {
@@ -207,6 +191,12 @@ impl RowReader {
                             return Ok(Some(frame));
                         }
                     }
+                }
+                // There is no such index: they are read as they lie.
+                Some(Err(error)) if self.ranged && refusal(&error) == Some(code::BAD_VALUE) => {
+                    self.ranged = false;
+                    self.source = None;
+                    self.source = Some(self.start(self.reading.filter.clone(), None)?);
                 }
                 Some(Err(error)) => {
                     self.done = true;

@@ -18,7 +18,7 @@ impl MongoStorage {
     /// Moves an object; `to` is free.
     pub(super) fn move_entry(&self, entry: Entry, to: &Key) -> Result<Metadata> {
         let from = entry.metadata.key.clone();
-        let old = self.content(&entry);
+        let old = self.content(&entry.metadata);
         let mut moved = entry.clone();
         moved.metadata.key = to.clone();
         moved.metadata.modified = local_now();
@@ -88,11 +88,7 @@ impl MongoStorage {
             .unwrap_or_default();
         let mut blob = StoredBlob::open(connection.clone(), &source, id, &key)?;
         let bucket = self.files(&to.bucket);
-        let place = Place::file(self, &bucket)?;
-        let Content::File(_, id) = &place.content else {
-            return Ok(place);
-        };
-        let mut upload = Upload::open(self, &bucket, *id)?;
+        let mut upload = Upload::open(self, &bucket, to)?;
         let mut buffer = vec![0; 1 << 20];
         loop {
             let read = blob.read(&mut buffer).context(|| "cannot read its file")?;
@@ -101,8 +97,7 @@ impl MongoStorage {
             }
             upload.push(buffer.get(..read).unwrap_or_default())?;
         }
-        upload.finish(&filename)?;
-        Ok(place)
+        upload.finish(&filename).map(|(_, place)| place)
     }
 }
 

@@ -181,6 +181,7 @@ impl Table {
             },
             row_id,
             stages: self.stages.clone(),
+            of: self.stored.len(),
             natural,
             end: self.extent.next.filter(|_| natural),
         }

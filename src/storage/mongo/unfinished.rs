@@ -53,7 +53,7 @@ impl Content {
         }
     }
 
-    fn read(document: &Document) -> Option<Self> {
+    pub(super) fn read(document: &Document) -> Option<Self> {
         if let Ok(name) = document.get_str("append") {
             return Some(Content::Append(name.to_owned()));
         }
@@ -70,9 +70,9 @@ impl Content {
 
 /// An entry of the register, kept alive until it is dropped.
 pub(super) struct Unfinished {
-    connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
     id: Bson,
-    token: ObjectId,
+    pub(super) token: ObjectId,
     renewal: JoinHandle<()>,
 }
 
@@ -83,17 +83,30 @@ impl Unfinished {
     /// # Errors
     /// [`crate::ErrorKind::TimedOut`] when another writer does not come to its end.
     pub fn begin(storage: &MongoStorage, content: &Content) -> Result<Self> {
+        Self::register(storage, content, Document::new())
+    }
+
+    /// As [`Unfinished::begin`], with more to say of the write.
+    pub(super) fn register(
+        storage: &MongoStorage,
+        content: &Content,
+        more: Document,
+    ) -> Result<Self> {
         let connection = storage.connection()?.clone();
         let started = Instant::now();
         let (id, token) = (content.id(), ObjectId::new());
         let mut waiting = false;
         loop {
-            let mut document = doc! { "_id": id.clone(), "token": token };
-            document.extend(content.document());
+            let mut document = content.document();
+            document.extend(more.clone());
             document.insert("owner", owner());
-            document.insert("renewed", server_time(&connection)?);
+            // An insert that has the server's time without asking for it: there is no
+            // entry with this token, and one with this id is a duplicate.
+            let entry = doc! { "_id": id.clone(), "token": token };
+            let new = doc! { "$setOnInsert": document, "$currentDate": { "renewed": true } };
             let register = connection.documents(COLLECTION);
-            match connection.attempt(register.insert_one(document).into_future())? {
+            let insert = register.update_one(entry, new).upsert(true);
+            match connection.attempt(insert.into_future())? {
                 Ok(_) => break,
                 Err(error) if is_duplicate(&error) => {}
                 Err(error) => return Err(connection.explained(&error)),
@@ -118,13 +131,18 @@ impl Unfinished {
             }
             connection.wait(async { tokio::time::sleep(POLL).await })?;
         }
+        Ok(Self::kept_alive(connection, id, token))
+    }
+
+    /// An entry that is in the register, from now on this process'.
+    pub(super) fn kept_alive(connection: Arc<Connection>, id: Bson, token: ObjectId) -> Self {
         let renewal = connection.spawn(renew(connection.documents(COLLECTION), token));
-        Ok(Unfinished {
+        Unfinished {
             connection,
             id,
             token,
             renewal,
-        })
+        }
     }
 
     /// What identifies this write in the metadata of its object.
@@ -144,13 +162,7 @@ impl Unfinished {
                 .update_one(doc! { "token": self.token }, update)
                 .into_future(),
         )?;
-        match done.matched_count {
-            1 => Ok(()),
-            _ => Err(
-                Error::conflict("this write has taken too long and was given up by others")
-                    .hint("run it again"),
-            ),
-        }
+        still_ours(done.matched_count)
     }
 
     /// Names what is going to be removed once the write is committed.
@@ -184,6 +196,20 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whether a change of a write's entry has found it.
+///
+/// # Errors
+/// [`crate::ErrorKind::Conflict`] when others have taken the write for dead.
+pub(super) fn still_ours(matched: u64) -> Result<()> {
+    match matched {
+        1 => Ok(()),
+        _ => Err(
+            Error::conflict("this write has taken too long and was given up by others")
+                .hint("run it again"),
+        ),
+    }
+}
+
 async fn renew(register: mongodb::Collection<Document>, token: ObjectId) {
     loop {
         tokio::time::sleep(RENEWAL).await;
@@ -195,7 +221,7 @@ async fn renew(register: mongodb::Collection<Document>, token: ObjectId) {
 }
 
 /// Which process writes: the machine since it was started, and the process on it.
-fn owner() -> Document {
+pub(super) fn owner() -> Document {
     let read = |path: &str| {
         std::fs::read_to_string(path)
             .map(|text| text.trim().to_owned())
@@ -213,7 +239,7 @@ fn owner() -> Document {
 }
 
 /// The server's clock.
-fn server_time(connection: &Connection) -> Result<DateTime> {
+pub(super) fn server_time(connection: &Connection) -> Result<DateTime> {
     let reply = connection.command(doc! { "hello": 1 })?;
     Ok(reply
         .get_datetime("localTime")
@@ -222,7 +248,7 @@ fn server_time(connection: &Connection) -> Result<DateTime> {
 }
 
 /// Whether the writer of an entry cannot come back.
-fn is_dead(document: &Document, now: DateTime) -> bool {
+pub(super) fn is_dead(document: &Document, now: DateTime) -> bool {
     let us = owner();
     let their = document.get_document("owner").ok();
     let host = |owner: &Document| owner.get_str("host").unwrap_or_default().to_owned();
@@ -241,7 +267,7 @@ fn is_dead(document: &Document, now: DateTime) -> bool {
 }
 
 impl MongoStorage {
-    fn register(&self, filter: Document) -> Result<Vec<Document>> {
+    pub(super) fn register(&self, filter: Document) -> Result<Vec<Document>> {
         let connection = self.connection()?;
         let register = connection.documents(COLLECTION);
         connection.run(async {
@@ -293,7 +319,7 @@ impl MongoStorage {
     }
 
     /// Undoes a dead write, unless its object has taken it.
-    fn roll_back(&self, write: &Document) -> Result<()> {
+    pub(super) fn roll_back(&self, write: &Document) -> Result<()> {
         let connection = self.connection()?;
         let register = connection.documents(COLLECTION);
         let this = doc! { "_id": write.get("_id").cloned(), "token": write.get("token").cloned() };
@@ -358,6 +384,15 @@ impl MongoStorage {
                 Some(Content::Collection(name) | Content::Append(name)) => Some(name),
                 _ => None,
             })
+            .collect())
+    }
+
+    /// The files that unfinished writes are about.
+    pub(super) fn unfinished_files(&self) -> Result<BTreeSet<ObjectId>> {
+        let writes = self.register(doc! {})?;
+        Ok(writes
+            .iter()
+            .filter_map(|write| write.get_object_id("file").ok())
             .collect())
     }
 

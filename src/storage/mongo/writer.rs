@@ -38,7 +38,7 @@ pub(super) enum Staged {
     Nothing,
     Rows(RowStage),
     Documents(DocumentStage),
-    Blob(Option<Upload>, Place),
+    Blob(Box<Upload>),
 }
 
 /// Rows that wait, and where those that do not have gone.
@@ -77,18 +77,53 @@ impl Place {
         Self::begin(storage, Content::Append(collection.to_owned()))
     }
 
-    /// A new file in a GridFS bucket.
-    pub fn file(storage: &MongoStorage, bucket: &str) -> Result<Self> {
-        Self::begin(storage, Content::File(bucket.to_owned(), ObjectId::new()))
+    /// A new file in a GridFS bucket, for the object `key`.
+    pub fn file(storage: &MongoStorage, bucket: &str, key: &Key) -> Result<Self> {
+        let content = Content::File(bucket.to_owned(), ObjectId::new());
+        let unfinished = Unfinished::upload(storage, &content, key)?;
+        Ok(Self::of(storage, content, unfinished))
+    }
+
+    /// What an upload of the object `key` that was cut short has left, if there is one.
+    pub fn left(storage: &MongoStorage, bucket: &str, key: &Key) -> Result<Option<Self>> {
+        let left = Unfinished::adopt(storage, bucket, key)?;
+        Ok(left.map(|(unfinished, content)| Self::of(storage, content, unfinished)))
     }
 
     fn begin(storage: &MongoStorage, content: Content) -> Result<Self> {
         let unfinished = Unfinished::begin(storage, &content)?;
-        Ok(Place {
+        Ok(Self::of(storage, content, unfinished))
+    }
+
+    fn of(storage: &MongoStorage, content: Content, unfinished: Unfinished) -> Self {
+        Place {
             storage: storage.clone(),
             content,
             unfinished: Some(unfinished),
-        })
+        }
+    }
+
+    /// The file; nobody's for a collection.
+    pub fn file_id(&self) -> ObjectId {
+        match &self.content {
+            Content::File(_, id) => *id,
+            Content::Collection(_) | Content::Append(_) => ObjectId::from_bytes([0; 12]),
+        }
+    }
+
+    /// Fails when others have taken the write for dead.
+    pub fn confirm(&self) -> Result<()> {
+        match &self.unfinished {
+            Some(unfinished) => unfinished.confirm(),
+            None => Ok(()),
+        }
+    }
+
+    /// What has been written stays, for another try.
+    pub fn leave(mut self) {
+        if let Some(unfinished) = self.unfinished.take() {
+            unfinished.leave();
+        }
     }
 
     /// The collection; empty for a file.
@@ -335,16 +370,11 @@ impl Writer for MongoWriter<'_> {
         if let Staged::Nothing = self.staged {
             self.extended(ContentKind::Blob)?;
             let bucket = self.storage.files(&self.key.bucket);
-            let place = Place::file(self.storage, &bucket)?;
-            let id = match &place.content {
-                Content::File(_, id) => *id,
-                _ => ObjectId::new(),
-            };
-            let upload = Upload::open(self.storage, &bucket, id)?;
-            self.staged = Staged::Blob(Some(upload), place);
+            let upload = Upload::open(self.storage, &bucket, &self.key)?;
+            self.staged = Staged::Blob(Box::new(upload));
         }
         match &mut self.staged {
-            Staged::Blob(Some(upload), _) => upload
+            Staged::Blob(upload) => upload
                 .push(bytes)
                 .map_err(|error| error.on(self.key.to_string())),
             _ => Err(mixed(&self.key)),
