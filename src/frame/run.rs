@@ -52,6 +52,16 @@ pub fn collect(frame: LazyFrame) -> Result<DataFrame> {
     Ok(result.unwrap_single())
 }
 
+/// Polars' optimised plan of a lazy frame, for people; nothing is read.
+///
+/// # Errors
+/// What Polars says, in one line.
+pub fn plan(frame: &LazyFrame) -> Result<String> {
+    frame
+        .describe_optimized_plan()
+        .map_err(|error| explained(&error))
+}
+
 /// The schema of a lazy frame.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ impl Projection {
         if row_id {
             all.push(ROW_ID.to_owned());
         }
-        if index || row_id {
+        if (index || row_id) && !rest.is_grouped() {
             // What is derived because a filter names it must not turn up in the result.
             rest.columns = match &rest.columns {
                 Columns::All => Columns::Only(stored.to_vec()),

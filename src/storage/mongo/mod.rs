@@ -15,6 +15,7 @@ mod check;
 mod commit;
 mod connection;
 mod documents;
+mod explain;
 mod indexes;
 mod layout;
 mod pipeline;

@@ -5,11 +5,12 @@
 use super::MongoStorage;
 use super::catalog::Entry;
 use super::connection::Connection;
+use super::explain::command;
 use super::pipeline::{self, Plan};
 use super::reader::{Reading, RowReader};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Query;
 use crate::frame::bson::Field;
+use crate::frame::{self, Columns, Query};
 use crate::storage::projection::{INDEX, Projection, ROW_ID};
 use crate::storage::refusal::{ContentKind, dropped, follows, holds};
 use crate::storage::{Batches, Metadata, Scan};
@@ -19,6 +20,7 @@ use polars::prelude::{
     PolarsResult, ScanArgsAnonymous, Schema,
 };
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
@@ -37,14 +39,23 @@ pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -
     };
     let batches: Batches = {
         let table = table.clone();
-        Box::new(move || Ok(Box::new(TableBatches::open(&table)?)))
+        Box::new(move || match &table.answer {
+            None => Ok(Box::new(TableBatches::open(&table)?)),
+            Some(_) => Ok(Box::new(std::iter::once(table.read(
+                &table.columns,
+                None,
+                None,
+            )))),
+        })
     };
+    let command = command(&table.reading(&table.columns, None, None));
     let frame = LazyFrame::anonymous_scan(table, arguments)
         .map_err(|error| Error::failed("cannot plan the query").because(error))?;
     Ok(Scan {
         frame,
         rest,
         batches: Some(batches),
+        command: Some(command),
     })
 }
 
@@ -62,21 +73,40 @@ pub(super) fn planned(
     known.extend(projection.index.then(|| position(INDEX)));
     known.extend(fields.iter().cloned());
     known.extend(projection.row_id.then(|| position(ROW_ID)));
-    let plan = pipeline::plan(&rest, &known)?;
-    let columns = match &plan.group {
-        Some(group) => group.answer.clone(),
-        None => {
-            let mut columns = plan.columns.clone();
-            if columns.is_empty() {
-                columns.extend(known.first().cloned());
-            }
-            columns
+    let extent = storage.extent(&entry)?;
+    let mut plan = pipeline::plan(&rest, &known, None);
+    if !plan.doubts.is_empty() {
+        let mixed = storage.mixed(&entry, &extent, &plan)?;
+        plan = pipeline::plan(&rest, &known, Some(&mixed));
+    }
+    let answer = plan.aggregation.as_ref().map(|aggregation| {
+        let names = aggregation.answer.iter().map(|field| field.column.clone());
+        let mut query = Query {
+            filter: None,
+            columns: Columns::Only(names.collect()),
+            ..rest.clone()
+        };
+        let left = &plan.rest;
+        if !left.sort.is_empty() || left.skip > 0 || left.limit.is_some() {
+            query.sort.clear();
+            (query.skip, query.limit) = (0, None);
         }
+        Answer {
+            stages: aggregation.stages.clone(),
+            query,
+        }
+    });
+    let mut columns = match &plan.aggregation {
+        Some(aggregation) => aggregation.answer.clone(),
+        None => plan.columns.clone(),
     };
+    if columns.is_empty() {
+        columns.extend(known.first().cloned());
+    }
     let table = Table {
         storage: storage.clone(),
         connection: storage.connection()?.clone(),
-        extent: storage.extent(&entry)?,
+        extent,
         entry,
         stored: fields,
         known,
@@ -85,7 +115,7 @@ pub(super) fn planned(
         sort: plan.sort.clone(),
         skip: plan.skip,
         limit: plan.limit,
-        stages: plan.group.as_ref().map(|group| group.stages.clone()),
+        answer,
     };
     Ok((plan, table))
 }
@@ -129,7 +159,15 @@ pub(super) struct Table {
     sort: Option<Document>,
     skip: u64,
     limit: Option<u64>,
-    stages: Option<Vec<Document>>,
+    answer: Option<Answer>,
+}
+
+/// An answer that the database makes of the rows.
+#[derive(Clone)]
+struct Answer {
+    stages: Vec<Document>,
+    /// The same, for Polars, on the rows that the filter finds.
+    query: Query,
 }
 
 impl Table {
@@ -148,14 +186,14 @@ impl Table {
         let natural = self.extent.natural
             && self.filter.is_none()
             && self.sort.is_none()
-            && self.stages.is_none()
+            && self.answer.is_none()
             && more.is_none()
             && !windowed;
         let mut parts: Vec<Document> = Vec::new();
         parts.extend(self.filter.clone());
         parts.extend(more);
         parts.extend(self.extent.committed.clone());
-        if !natural && let Some(next) = self.extent.next.filter(|_| self.stages.is_none()) {
+        if !natural && let Some(next) = self.extent.next {
             parts.push(doc! { ROW_ID: { "$lt": next } });
         }
         let filter = match parts.len() {
@@ -163,13 +201,13 @@ impl Table {
             1 => parts.remove(0),
             _ => doc! { "$and": parts },
         };
-        let row_id = columns.iter().any(|field| field.name == ROW_ID) && self.stages.is_none();
+        let row_id = columns.iter().any(|field| field.name == ROW_ID) && self.answer.is_none();
         Reading {
             collection: self.entry.metadata.collection.clone().unwrap_or_default(),
             object: self.entry.metadata.key.to_string(),
             fields: columns
                 .iter()
-                .filter(|field| self.stages.is_some() || field.name != ROW_ID)
+                .filter(|field| self.answer.is_some() || field.name != ROW_ID)
                 .cloned()
                 .collect(),
             filter,
@@ -180,7 +218,7 @@ impl Table {
                 (ours, more) => ours.or(more),
             },
             row_id,
-            stages: self.stages.clone(),
+            stages: self.answer.as_ref().map(|answer| answer.stages.clone()),
             natural,
             end: self.extent.next.filter(|_| natural),
         }
@@ -243,10 +281,54 @@ impl Table {
         filter: Option<Document>,
         limit: Option<u64>,
     ) -> Result<DataFrame> {
-        let mut reader = RowReader::open(
-            self.connection.clone(),
-            self.reading(columns, filter, limit),
-        )?;
+        if let Some(answer) = &self.answer {
+            return self.answered(answer);
+        }
+        self.rows(columns, filter, limit)
+    }
+
+    /// The answer that the database makes; by Polars where it cannot.
+    fn answered(&self, answer: &Answer) -> Result<DataFrame> {
+        let query = &answer.query;
+        // There is one group of nothing, too.
+        let whole = query.is_grouped() && query.group_by.is_empty();
+        match self.rows(&self.columns, None, None) {
+            Ok(frame) if frame.height() > 0 || !whole => return Ok(frame),
+            Ok(_) => {}
+            // A sum beyond the type of its column, or stages that the server does not know.
+            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Failed) => {
+                tracing::info!("the database does not answer, Polars does: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+        let all: Vec<String> = self
+            .known
+            .iter()
+            .map(|field| field.column.clone())
+            .collect();
+        let needed = query.required(&all);
+        let read = |field: &&Field| needed.contains(&field.column);
+        let mut columns: Vec<Field> = self.known.iter().filter(read).cloned().collect();
+        if columns.is_empty() {
+            columns.extend(self.known.first().cloned());
+        }
+        let source = Table {
+            answer: None,
+            ..self.clone()
+        };
+        let rows = source.rows(&columns, None, None)?;
+        frame::collect(frame::run(rows.lazy(), query)?)
+    }
+
+    fn rows(
+        &self,
+        columns: &[Field],
+        filter: Option<Document>,
+        limit: Option<u64>,
+    ) -> Result<DataFrame> {
+        let reading = self.reading(columns, filter, limit);
+        tracing::debug!("MongoDB: {}", Bson::Document(command(&reading)));
+        let mut reader = RowReader::open(self.connection.clone(), reading)?;
         let mut whole = reader.empty()?;
         while let Some(frame) = reader.next()? {
             self.storage.options.progress.check()?;
@@ -265,7 +347,7 @@ impl AnonymousScan for Table {
     }
 
     fn allows_predicate_pushdown(&self) -> bool {
-        self.stages.is_none()
+        self.answer.is_none()
     }
 
     fn allows_projection_pushdown(&self) -> bool {
@@ -302,7 +384,7 @@ impl AnonymousScan for Table {
         let frame = frame.select(columns.iter().map(|field| field.column.as_str()))?;
         match predicate {
             Some(predicate) => frame.lazy().filter(predicate).collect(),
-            None => Ok(frame),
+            None => Ok(frame.head(arguments.n_rows)),
         }
     }
 }
@@ -327,6 +409,7 @@ struct TableBatches {
 impl TableBatches {
     fn open(table: &Arc<Table>) -> Result<Self> {
         let reading = table.reading(&table.columns, None, None);
+        tracing::debug!("MongoDB: {}", Bson::Document(command(&reading)));
         Ok(TableBatches {
             reader: RowReader::open(table.connection.clone(), reading)?,
             order: table
@@ -429,6 +512,35 @@ impl MongoStorage {
             natural,
             committed,
         })
+    }
+
+    /// The fields among the doubtful ones of a plan in which rows that it reads hold other
+    /// values than text.
+    fn mixed(&self, entry: &Entry, extent: &Extent, plan: &Plan) -> Result<BTreeSet<String>> {
+        let connection = self.connection()?;
+        let collection =
+            connection.documents(entry.metadata.collection.as_deref().unwrap_or_default());
+        let mut mixed = BTreeSet::new();
+        let mut doubts = plan.doubts.clone();
+        while !doubts.is_empty() {
+            let mut parts = vec![pipeline::other_than_texts(&doubts)];
+            parts.extend(plan.filter.clone());
+            parts.extend(extent.committed.clone());
+            let filter = doc! { "$and": parts };
+            tracing::debug!("MongoDB: only texts? {}", Bson::Document(filter.clone()));
+            let Some(found) = connection.run(collection.find_one(filter).into_future())? else {
+                break;
+            };
+            let others = pipeline::others_in(&found, &doubts);
+            match others.is_empty() {
+                true => mixed.extend(std::mem::take(&mut doubts)),
+                false => {
+                    doubts.retain(|field| !others.contains(field));
+                    mixed.extend(others);
+                }
+            }
+        }
+        Ok(mixed)
     }
 
     /// All rows of an object.
