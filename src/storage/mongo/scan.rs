@@ -74,10 +74,10 @@ pub(super) fn planned(
     known.extend(fields.iter().cloned());
     known.extend(projection.row_id.then(|| position(ROW_ID)));
     let extent = storage.extent(&entry)?;
-    let mut plan = pipeline::plan(&rest, &known, None);
+    let mut plan = pipeline::plan(&rest, &known, &BTreeSet::new());
     if !plan.doubts.is_empty() {
-        let mixed = storage.mixed(&entry, &extent, &plan)?;
-        plan = pipeline::plan(&rest, &known, Some(&mixed));
+        let texts = storage.texts(&entry, &extent, &plan)?;
+        plan = pipeline::plan(&rest, &known, &texts);
     }
     let answer = plan.aggregation.as_ref().map(|aggregation| {
         let names = aggregation.answer.iter().map(|field| field.column.clone());
@@ -327,7 +327,7 @@ impl Table {
         limit: Option<u64>,
     ) -> Result<DataFrame> {
         let reading = self.reading(columns, filter, limit);
-        tracing::debug!("MongoDB: {}", Bson::Document(command(&reading)));
+        tracing::debug!("MongoDB: {}", command(&reading));
         let mut reader = RowReader::open(self.connection.clone(), reading)?;
         let mut whole = reader.empty()?;
         while let Some(frame) = reader.next()? {
@@ -409,7 +409,7 @@ struct TableBatches {
 impl TableBatches {
     fn open(table: &Arc<Table>) -> Result<Self> {
         let reading = table.reading(&table.columns, None, None);
-        tracing::debug!("MongoDB: {}", Bson::Document(command(&reading)));
+        tracing::debug!("MongoDB: {}", command(&reading));
         Ok(TableBatches {
             reader: RowReader::open(table.connection.clone(), reading)?,
             order: table
@@ -514,33 +514,29 @@ impl MongoStorage {
         })
     }
 
-    /// The fields among the doubtful ones of a plan in which rows that it reads hold other
-    /// values than text.
-    fn mixed(&self, entry: &Entry, extent: &Extent, plan: &Plan) -> Result<BTreeSet<String>> {
+    /// The fields among the doubtful ones of a plan that hold nothing but texts and nulls in
+    /// the rows that it reads.
+    fn texts(&self, entry: &Entry, extent: &Extent, plan: &Plan) -> Result<BTreeSet<String>> {
         let connection = self.connection()?;
         let collection =
             connection.documents(entry.metadata.collection.as_deref().unwrap_or_default());
-        let mut mixed = BTreeSet::new();
         let mut doubts = plan.doubts.clone();
         while !doubts.is_empty() {
             let mut parts = vec![pipeline::other_than_texts(&doubts)];
             parts.extend(plan.filter.clone());
             parts.extend(extent.committed.clone());
             let filter = doc! { "$and": parts };
-            tracing::debug!("MongoDB: only texts? {}", Bson::Document(filter.clone()));
+            tracing::debug!("MongoDB: only texts? {filter}");
             let Some(found) = connection.run(collection.find_one(filter).into_future())? else {
                 break;
             };
             let others = pipeline::others_in(&found, &doubts);
             match others.is_empty() {
-                true => mixed.extend(std::mem::take(&mut doubts)),
-                false => {
-                    doubts.retain(|field| !others.contains(field));
-                    mixed.extend(others);
-                }
+                true => doubts.clear(),
+                false => doubts.retain(|field| !others.contains(field)),
             }
         }
-        Ok(mixed)
+        Ok(doubts.into_iter().collect())
     }
 
     /// All rows of an object.

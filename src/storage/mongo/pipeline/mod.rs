@@ -28,7 +28,7 @@ use bson::{Bson, Document, doc};
 use condition::Condition;
 use place::Place;
 use polars::prelude::{DataFrame, Expr, IntoLazy, Schema};
-use predicate::Translator;
+use predicate::{Texts, Translator};
 use sort::Key;
 use std::collections::BTreeSet;
 
@@ -68,9 +68,24 @@ pub struct Aggregation {
     pub answer: Vec<Field>,
 }
 
-/// Divides `query` over an object with these columns. `mixed` are the fields of text
-/// columns that hold other values too; none as long as nobody has looked.
-pub fn plan(query: &Query, fields: &[Field], mixed: Option<&BTreeSet<String>>) -> Plan {
+/// Divides `query` over an object with these columns. `texts` are the fields of text columns
+/// that are known to hold nothing but texts and nulls.
+pub fn plan(query: &Query, fields: &[Field], texts: &BTreeSet<String>) -> Plan {
+    let (mut plan, _) = divided(query, fields, Texts::In(texts));
+    // Filters are applied again anyhow.
+    let cuts = query.is_grouped() || query.limit.is_some() || query.skip > 0;
+    if cuts {
+        let (best, mut asked) = divided(query, fields, Texts::All);
+        if best.rest != plan.rest {
+            asked.retain(|field| !texts.contains(field));
+            plan.doubts.extend(asked);
+        }
+    }
+    plan
+}
+
+/// The plan, and the fields of text columns of which it mattered what they hold.
+fn divided(query: &Query, fields: &[Field], texts: Texts<'_>) -> (Plan, BTreeSet<String>) {
     let mut plan = Plan {
         filter: None,
         columns: fields.to_vec(),
@@ -84,9 +99,9 @@ pub fn plan(query: &Query, fields: &[Field], mixed: Option<&BTreeSet<String>>) -
     let schema = schema_of(fields);
     // Polars is the one to say what is wrong with a query.
     let Ok(answer) = answered(query, &schema) else {
-        return plan;
+        return (plan, BTreeSet::new());
     };
-    let translator = Translator::new(fields, mixed);
+    let translator = Translator::new(fields, texts);
     let condition = match &query.filter {
         None => Condition::Always,
         Some(filter) => {
@@ -113,22 +128,13 @@ pub fn plan(query: &Query, fields: &[Field], mixed: Option<&BTreeSet<String>>) -
     if plan.aggregation.is_none() || !query.is_grouped() {
         project(&mut plan, fields, &answer);
     }
-    // Whether others among the texts matter: filters are applied again anyhow.
-    let matters = query.is_grouped() || query.limit.is_some() || query.skip > 0;
-    let doubts = translator.doubts();
-    if matters && !doubts.is_empty() {
-        let best = self::plan(query, fields, Some(&BTreeSet::new()));
-        if best.rest != plan.rest {
-            plan.doubts.extend(doubts);
-        }
-    }
-    plan
+    (plan, translator.asked())
 }
 
 /// A filter for documents of which `predicate` is true, and perhaps others; none when
 /// nothing of it can be told inside the database.
 pub fn predicate(predicate: &Expr, fields: &[Field]) -> Option<Document> {
-    let pushed = Translator::new(fields, None).predicate(predicate)?;
+    let pushed = Translator::new(fields, Texts::In(&BTreeSet::new())).predicate(predicate)?;
     let useful = pushed.condition != Condition::Always && fits(&pushed.condition);
     useful.then(|| pushed.condition.filter())
 }

@@ -34,10 +34,18 @@ pub(super) struct Pushed {
 /// Turns predicates over the columns of some documents into conditions.
 pub(super) struct Translator<'a> {
     fields: &'a [Field],
-    /// Text columns that hold other values too; none when nobody has looked.
-    mixed: Option<&'a BTreeSet<String>>,
-    /// Text columns about which it matters.
-    doubts: RefCell<BTreeSet<String>>,
+    texts: Texts<'a>,
+    /// Fields of text columns for which it matters.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// Which text columns hold nothing but texts and nulls.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Texts<'a> {
+    /// All, it is supposed.
+    All,
+    /// Those in these fields; of others it is not known.
+    In(&'a BTreeSet<String>),
 }
 
 /// One side of a comparison: a field, perhaps cast.
@@ -47,17 +55,17 @@ struct Side {
 }
 
 impl<'a> Translator<'a> {
-    pub fn new(fields: &'a [Field], mixed: Option<&'a BTreeSet<String>>) -> Self {
+    pub fn new(fields: &'a [Field], texts: Texts<'a>) -> Self {
         Translator {
             fields,
-            mixed,
-            doubts: RefCell::default(),
+            texts,
+            asked: RefCell::default(),
         }
     }
 
-    /// The text columns whose other values would be mistaken.
-    pub fn doubts(self) -> BTreeSet<String> {
-        self.doubts.into_inner()
+    /// The fields of text columns of which it mattered what they hold.
+    pub fn asked(self) -> BTreeSet<String> {
+        self.asked.into_inner()
     }
 
     /// The place of a column.
@@ -68,12 +76,10 @@ impl<'a> Translator<'a> {
 
     /// Whether a text column is known to hold nothing but texts and nulls.
     pub fn holds_texts(&self, place: &Place) -> bool {
-        match self.mixed {
-            Some(mixed) => !mixed.contains(&place.path),
-            None => {
-                self.doubts.borrow_mut().insert(place.path.clone());
-                false
-            }
+        self.asked.borrow_mut().insert(place.path.clone());
+        match self.texts {
+            Texts::All => true,
+            Texts::In(fields) => fields.contains(&place.path),
         }
     }
 
