@@ -564,3 +564,70 @@ fn other_values_among_texts_are_noticed() {
         df!("region" => ["5", "EU", "US"], "count" => [1u32, 2, 1]).unwrap()
     );
 }
+
+/// What the library says to whoever listens, on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The commands that a frame sends when it is collected.
+fn sent(frame: LazyFrame) -> (DataFrame, String) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let answer = tracing::subscriber::with_default(subscriber, || frame.collect().unwrap());
+    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (answer, said)
+}
+
+#[test]
+fn lazy_frames_send_their_predicates_and_columns() {
+    let (store, raw) = sales();
+    let lazy = || store.lazy("sales").unwrap();
+    let wanted = lazy()
+        .filter(col("qty").gt(lit(2)).and(col("region").eq(lit("EU"))))
+        .select([col("price")]);
+    let (answer, said) = sent(wanted);
+    assert_eq!(answer, df!("price" => [1.5]).unwrap());
+    assert!(
+        said.contains("\"$gt\": 2") && said.contains("\"region\": { \"$eq\": \"EU\" }"),
+        "{said}"
+    );
+    let projection =
+        "\"projection\": { \"region\": 1, \"qty\": 1, \"price\": 1, \"_om#rowid\": 1, \"_id\": 0 }";
+    assert!(said.contains(projection), "{said}");
+    let (answer, said) = sent(lazy().select([col("qty")]).limit(2));
+    assert_eq!(answer, df!("qty" => [5i64, 7]).unwrap());
+    assert!(
+        said.contains("\"limit\": 2") && !said.contains("price"),
+        "{said}"
+    );
+    let list = Series::new("".into(), [1i64, 3]);
+    let (answer, said) = sent(lazy().filter(col("qty").is_in(lit(list).implode(true), false)));
+    assert_eq!(answer.height(), 2);
+    assert!(said.contains("\"$in\": [1, 3]"), "{said}");
+    // What another program left among the texts is tested by what it is read as.
+    raw.update(
+        &collection(&raw),
+        doc! { "region": "AS" },
+        doc! { "$set": { "region": 5 } },
+    );
+    let five = lazy().filter(col("region").eq(lit("5")));
+    assert_eq!(sent(five).0.height(), 1);
+    let (answer, _) = sent(lazy().filter(col("price").gt(lit(2.0))));
+    assert_eq!(answer.height(), 3, "NaN is the largest");
+}

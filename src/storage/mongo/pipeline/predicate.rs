@@ -12,7 +12,7 @@ use crate::frame::bson::Field;
 use bson::{Bson, doc};
 use polars::chunked_array::cast::CastOptions;
 use polars::lazy::dsl::{
-    BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,
+    AggExpr, BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,
     StructFunction,
 };
 use polars::prelude::{AnyValue, DataType, Expr, LiteralValue, Scalar, lit};
@@ -339,6 +339,11 @@ impl<'a> Translator<'a> {
 
     fn among(&self, inner: &Expr, values: &Expr, want: bool) -> Option<Pushed> {
         let side = self.side(inner)?;
+        let values = match values {
+            // A list made of a column of values.
+            Expr::Agg(AggExpr::Implode { input, .. }) => input.as_ref(),
+            values => values,
+        };
         let Expr::Literal(values) = values else {
             return None;
         };
@@ -350,13 +355,11 @@ impl<'a> Translator<'a> {
             },
             _ => return None,
         };
-        let values = match values.dtype() {
-            DataType::List(_) => values
-                .list()
-                .ok()
-                .filter(|lists| lists.len() == 1)?
-                .get_as_series(0)?,
-            _ => values,
+        let lists = values.list().ok().cloned();
+        let values = match lists {
+            Some(lists) if lists.len() == 1 => lists.get_as_series(0)?,
+            Some(_) => return None,
+            None => values,
         };
         let values = values.rechunk();
         let order = if want { Order::Eq } else { Order::Ne };
