@@ -51,6 +51,7 @@ impl Mongo {
     }
 
     /// A server of one's own, with more flags of the program.
+    #[allow(clippy::zombie_processes)] // It outlives this process.
     pub fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let port = TcpListener::bind("127.0.0.1:0")

@@ -23,6 +23,7 @@ mod reader;
 mod rename;
 mod rows;
 mod scan;
+mod table;
 mod unfinished;
 mod upload;
 mod writer;

@@ -66,7 +66,7 @@ impl Condition {
             Condition::All(parts) => conjunction(parts),
             leaf => {
                 let mut filter = Document::new();
-                if let Ok((path, operator, value)) = leaf.leaf() {
+                if let Some((path, operator, value)) = leaf.leaf() {
                     filter.insert(path, doc! { operator: value });
                 }
                 filter
@@ -74,8 +74,9 @@ impl Condition {
         }
     }
 
-    /// A condition on one field as path, operator and operand.
-    fn leaf(self) -> Result<(String, &'static str, Bson), Condition> {
+    /// A condition on one field as path, operator and operand; always and never are none,
+    /// and never part of a conjunction.
+    fn leaf(self) -> Option<(String, &'static str, Bson)> {
         let one_or =
             |one: &'static str, many: &'static str, mut values: Vec<Bson>| match values.len() {
                 1 => (one, values.remove(0)),
@@ -84,14 +85,14 @@ impl Condition {
         match self {
             Condition::In(path, values) => {
                 let (operator, value) = one_or("$eq", "$in", values);
-                Ok((path, operator, value))
+                Some((path, operator, value))
             }
             Condition::NotIn(path, values) => {
                 let (operator, value) = one_or("$ne", "$nin", values);
-                Ok((path, operator, value))
+                Some((path, operator, value))
             }
-            Condition::Op(path, operator, value) => Ok((path, operator, value)),
-            other => Err(other),
+            Condition::Op(path, operator, value) => Some((path, operator, value)),
+            _ => None,
         }
     }
 }
@@ -164,24 +165,24 @@ fn conjunction(parts: Vec<Condition>) -> Document {
     let mut whole = Document::new();
     let mut more: Vec<Document> = Vec::new();
     for part in parts {
-        match part.leaf() {
-            Ok((path, operator, value)) => {
-                let free = match whole.get_mut(&path) {
-                    None => {
-                        whole.insert(path, doc! { operator: value });
-                        continue;
-                    }
-                    Some(Bson::Document(operators)) if !operators.contains_key(operator) => {
-                        operators
-                    }
-                    Some(_) => {
-                        more.push(doc! { path: { operator: value } });
-                        continue;
-                    }
-                };
-                free.insert(operator, value);
+        let part = match part {
+            Condition::All(_) | Condition::Any(_) => {
+                more.push(part.filter());
+                continue;
             }
-            Err(part) => more.push(part.filter()),
+            part => part,
+        };
+        let Some((path, operator, value)) = part.leaf() else {
+            continue;
+        };
+        match whole.get_mut(&path) {
+            None => {
+                whole.insert(path, doc! { operator: value });
+            }
+            Some(Bson::Document(operators)) if !operators.contains_key(operator) => {
+                operators.insert(operator, value);
+            }
+            Some(_) => more.push(doc! { path: { operator: value } }),
         }
     }
     match (whole.is_empty(), more.len()) {

@@ -12,6 +12,8 @@
 mod compare;
 mod condition;
 mod group;
+mod membership;
+mod operand;
 mod place;
 mod predicate;
 mod sort;
@@ -99,6 +101,7 @@ fn divided(query: &Query, fields: &[Field], texts: Texts<'_>) -> (Plan, BTreeSet
     let schema = schema_of(fields);
     // Polars is the one to say what is wrong with a query.
     let Ok(answer) = answered(query, &schema) else {
+        plan.columns = needed(&plan.rest, fields);
         return (plan, BTreeSet::new());
     };
     let translator = Translator::new(fields, texts);
@@ -240,10 +243,13 @@ fn group(plan: &mut Plan, translator: &Translator<'_>, query: &Query, schema: &S
 }
 
 fn window(plan: &mut Plan, translator: &Translator<'_>, query: &Query, condition: &Condition) {
-    let bounded = query.skip <= MOST && query.limit.is_none_or(|limit| limit <= MOST);
-    let cuts = query.limit.is_some() || (query.skip > 0 && query.sort.is_empty());
+    // There are not as many rows.
+    let (skip, limit) = match query.skip {
+        skip if skip > MOST => (0, Some(0)),
+        skip => (skip, query.limit.filter(|limit| *limit <= MOST)),
+    };
     // Without a limit all rows come anyhow, and Polars sorts faster.
-    if !bounded || !cuts {
+    if limit.is_none() && (skip == 0 || !query.sort.is_empty()) {
         return;
     }
     let keys = query.sort.iter().map(|sort| {
@@ -263,17 +269,16 @@ fn window(plan: &mut Plan, translator: &Translator<'_>, query: &Query, condition
         false => sort::plain(&keys, condition, ROW_ID),
     };
     // `$limit` takes no zero.
-    if sort.is_none() && !keys.is_empty() && query.limit != Some(0) {
+    if sort.is_none() && !keys.is_empty() && limit != Some(0) {
         let mut stages = sort::stages(&keys, ROW_ID);
-        stages.extend(sort::window(query.skip, query.limit));
+        stages.extend(sort::window(skip, limit));
         plan.aggregation = Some(Aggregation {
             stages,
             answer: Vec::new(),
         });
     } else {
         plan.sort = sort;
-        plan.skip = query.skip;
-        plan.limit = query.limit;
+        (plan.skip, plan.limit) = (skip, limit);
     }
     plan.rest.sort.clear();
     (plan.rest.skip, plan.rest.limit) = (0, None);
@@ -292,14 +297,7 @@ fn project(plan: &mut Plan, fields: &[Field], answer: &Schema) {
         let names = answer.iter_names();
         names.filter_map(|name| find(name)).cloned().collect()
     } else {
-        let all: Vec<String> = fields.iter().map(|field| field.column.clone()).collect();
-        let needed = plan.rest.required(&all);
-        let needed: BTreeSet<&str> = needed
-            .iter()
-            .filter_map(|name| column(name, fields))
-            .collect();
-        let read = |field: &&Field| needed.contains(field.column.as_str());
-        fields.iter().filter(read).cloned().collect()
+        needed(&plan.rest, fields)
     };
     if let Some(aggregation) = &mut plan.aggregation {
         let mut kept = doc! { "_id": 0 };
@@ -311,6 +309,18 @@ fn project(plan: &mut Plan, fields: &[Field], answer: &Schema) {
         aggregation.stages.push(doc! { "$project": kept });
         aggregation.answer.clone_from(&plan.columns);
     }
+}
+
+/// The columns that a query needs.
+fn needed(query: &Query, fields: &[Field]) -> Vec<Field> {
+    let all: Vec<String> = fields.iter().map(|field| field.column.clone()).collect();
+    let required = query.required(&all);
+    let needed: BTreeSet<&str> = required
+        .iter()
+        .filter_map(|name| column(name, fields))
+        .collect();
+    let is_needed = |field: &&Field| needed.contains(field.column.as_str());
+    fields.iter().filter(is_needed).cloned().collect()
 }
 
 /// The column that a query means by a name: dots descend, or stand for two underscores.

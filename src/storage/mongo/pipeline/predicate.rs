@@ -6,19 +6,18 @@
 
 use super::compare::{Order, compare};
 use super::condition::Condition;
+use super::operand::{literal, operands, order};
 use super::place::Place;
 use super::text::{self, Part};
 use crate::frame::bson::Field;
 use bson::{Bson, doc};
-use polars::chunked_array::cast::CastOptions;
 use polars::lazy::dsl::{
-    AggExpr, BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,
+    BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,
     StructFunction,
 };
-use polars::prelude::{AnyValue, DataType, Expr, LiteralValue, Scalar, lit};
+use polars::prelude::{AnyValue, DataType, Expr};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::mem::discriminant;
 
 /// How deep predicates may be nested; servers have a limit.
 const DEPTH: usize = 40;
@@ -49,9 +48,9 @@ pub(super) enum Texts<'a> {
 }
 
 /// One side of a comparison: a field, perhaps cast.
-struct Side {
-    place: Place,
-    via: Option<DataType>,
+pub(super) struct Side {
+    pub place: Place,
+    pub via: Option<DataType>,
 }
 
 impl<'a> Translator<'a> {
@@ -258,7 +257,8 @@ impl<'a> Translator<'a> {
         Some(side.place.path)
     }
 
-    fn compared(
+    /// The rows whose value compares so with `value`.
+    pub fn compared(
         &self,
         side: &Side,
         order: Order,
@@ -337,83 +337,8 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn among(&self, inner: &Expr, values: &Expr, want: bool) -> Option<Pushed> {
-        let side = self.side(inner)?;
-        let values = match values {
-            // A list made of a column of values.
-            Expr::Agg(AggExpr::Implode { input, .. }) => input.as_ref(),
-            values => values,
-        };
-        let Expr::Literal(values) = values else {
-            return None;
-        };
-        let values = match values {
-            LiteralValue::Series(values) => (**values).clone(),
-            LiteralValue::Scalar(scalar) => match scalar.value() {
-                AnyValue::List(values) => values.clone(),
-                _ => return None,
-            },
-            _ => return None,
-        };
-        let lists = values.list().ok().cloned();
-        let values = match lists {
-            Some(lists) if lists.len() == 1 => lists.get_as_series(0)?,
-            Some(_) => return None,
-            None => values,
-        };
-        let values = values.rechunk();
-        let order = if want { Order::Eq } else { Order::Ne };
-        let mut parts = Vec::with_capacity(values.len());
-        let mut exact = true;
-        for value in values.iter() {
-            if value.is_null() {
-                match want {
-                    true => continue,
-                    false => return None,
-                }
-            }
-            let part = self.compared(&side, order, &value, false)?;
-            exact &= part.exact;
-            parts.push(part.condition);
-        }
-        let condition = match want {
-            true => Condition::any(parts),
-            // Not even null is in an empty list, but is not said to be outside either.
-            false if parts.is_empty() => return None,
-            false => Condition::all(parts),
-        };
-        Some(Pushed { condition, exact })
-    }
-
-    /// Lists that hold a value: an array equals what it holds. Elements may differ from
-    /// what they are read as, so this finds at least all.
-    fn holding(&self, list: &Expr, item: &Expr) -> Option<Pushed> {
-        let Side { place, via: None } = self.side(list)? else {
-            return None;
-        };
-        let DataType::List(inner) = &place.dtype else {
-            return None;
-        };
-        let item = literal(item)?;
-        let element = Place {
-            path: place.path.clone(),
-            dtype: (**inner).clone(),
-        };
-        let ordinary = item.get_str().is_none_or(text::is_ordinary);
-        let simple = matches!(
-            element.dtype,
-            DataType::String | DataType::Boolean | DataType::Float64
-        ) || element.dtype.is_integer();
-        if item.is_null() || !ordinary || !simple {
-            return None;
-        }
-        Some(Pushed {
-            condition: compare(&element, None, Order::Eq, &item, false)?,
-            exact: false,
-        })
-    }
-
-    fn side(&self, expr: &Expr) -> Option<Side> {
+    /// The field that an expression is about.
+    pub fn side(&self, expr: &Expr) -> Option<Side> {
         match expr {
             Expr::Alias(inner, _) => self.side(inner),
             Expr::Cast {
@@ -454,72 +379,4 @@ fn exact(condition: Condition) -> Option<Pushed> {
 /// Documents whose value a text column turns into text.
 fn other_than_text(place: &Place) -> Condition {
     Condition::Op(place.path.clone(), "$type", Place::no_text())
-}
-
-/// The operands of nested conjunctions, or disjunctions, from left to right.
-fn operands(expr: &Expr, conjunction: bool) -> Vec<&Expr> {
-    let mut found = Vec::new();
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        match expr {
-            Expr::BinaryExpr { left, op, right }
-                if match op {
-                    Operator::And | Operator::LogicalAnd => conjunction,
-                    Operator::Or | Operator::LogicalOr => !conjunction,
-                    _ => false,
-                } =>
-            {
-                open.push(right);
-                open.push(left);
-            }
-            expr => found.push(expr),
-        }
-    }
-    found
-}
-
-fn order(op: Operator) -> Option<Order> {
-    Some(match op {
-        Operator::Eq => Order::Eq,
-        Operator::NotEq => Order::Ne,
-        Operator::Lt => Order::Lt,
-        Operator::LtEq => Order::Le,
-        Operator::Gt => Order::Gt,
-        Operator::GtEq => Order::Ge,
-        _ => return None,
-    })
-}
-
-/// The value of a literal, which the optimiser may have cast.
-fn literal(expr: &Expr) -> Option<AnyValue<'static>> {
-    match expr {
-        Expr::Alias(inner, _) => literal(inner),
-        Expr::Literal(LiteralValue::Scalar(scalar)) => Some(scalar.value().clone()),
-        Expr::Literal(value @ LiteralValue::Dyn(untyped)) => match value.extract_str() {
-            Some(text) => Some(AnyValue::StringOwned(text.into())),
-            // Polars does not let the kinds of untyped literals be named.
-            None => match lit(0.0_f64) {
-                Expr::Literal(LiteralValue::Dyn(float))
-                    if discriminant(&float) == discriminant(untyped) =>
-                {
-                    value.to_any_value().map(AnyValue::into_static)
-                }
-                _ => value.extract_i64().ok().map(AnyValue::Int64),
-            },
-        },
-        Expr::Cast {
-            expr,
-            dtype: DataTypeExpr::Literal(dtype),
-            ..
-        } => {
-            let value = literal(expr)?;
-            let scalar = Scalar::new(value.dtype(), value.clone());
-            let cast = scalar
-                .cast_with_options(dtype, CastOptions::NonStrict)
-                .ok()?;
-            let cast = cast.into_value();
-            (cast.is_null() == value.is_null()).then_some(cast)
-        }
-        _ => None,
-    }
 }

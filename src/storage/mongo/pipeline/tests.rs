@@ -337,7 +337,7 @@ fn predicates_of_polars_run_inside() {
     );
     let list = polars::prelude::Series::new("".into(), [1_i64, 2]);
     let among = col("i").is_in(lit(list).implode(true), false);
-    let expected = doc! { "i": { "$in": [1_i64, 2] } };
+    let expected = doc! { "i": { "$in": [1_i64, 2_i64] } };
     assert_eq!(predicate(&among, &fields()), Some(expected));
     for expr in [
         col("i").gt(lit(5)).or((col("i") + lit(1)).gt(lit(7))),
