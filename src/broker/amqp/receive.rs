@@ -105,6 +105,9 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
             if !channel.status().connected() || !live.stands() {
                 return Ok(());
             }
+            if retry.is_some_and(|at| at <= Instant::now()) {
+                break Event::Command;
+            }
             let mut command = pin!(shared.command.notified());
             let next = poll_fn(|context| {
                 let count = subscribed.len();
@@ -124,10 +127,8 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                 }
                 command.as_mut().poll(context).map(|()| Event::Command)
             });
-            match tokio::time::timeout(LOOK, next).await {
-                Ok(event) => break event,
-                Err(_) if retry.is_some_and(|at| at <= Instant::now()) => break Event::Command,
-                Err(_) => {}
+            if let Ok(event) = tokio::time::timeout(LOOK, next).await {
+                break event;
             }
         };
         first = first.wrapping_add(1);
