@@ -128,7 +128,7 @@ fn a_running_task_is_seen_and_stopped(worker: &str, label: &str) {
     let stack = stack();
     stack.ok(&["models", "put", "ridge", "slow"]);
     let id = stack.python(&format!(
-        "alpha = np.arange(1., 1e6).tolist()\n\
+        "alpha = np.arange(1., 1e5).tolist()\n\
          slow = on('{label}').model('slow').gridsearch('line[x]', 'line[y]', parameters=dict(alpha=alpha))\n\
          slow.id"
     ));
