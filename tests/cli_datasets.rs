@@ -592,3 +592,20 @@ fn rows_are_divided_to_train_and_to_test() {
         "nope",
     );
 }
+
+#[test]
+fn a_query_explains_itself() {
+    let om = sales();
+    let query = ["datasets", "query", "sales", "-w", "qty > 2", "--explain"];
+    let text = om.ok(&query);
+    assert!(
+        text.starts_with("Polars runs") && text.contains("\"qty\""),
+        "{text}"
+    );
+    let explained = om.json(&query);
+    assert_eq!(explained["database"], json!(null));
+    assert!(
+        explained["polars"].as_array().unwrap().len() > 1,
+        "{explained}"
+    );
+}

@@ -26,6 +26,6 @@ pub(crate) use columns::unknown_column;
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
-pub use run::{collect, run, schema, selected};
+pub use run::{collect, plan, run, schema, selected};
 pub use spool::spool;
 pub use sql::{sql, sql_tables};

@@ -52,6 +52,16 @@ pub fn collect(frame: LazyFrame) -> Result<DataFrame> {
     Ok(result.unwrap_single())
 }
 
+/// Polars' optimised plan of a lazy frame, for people; nothing is read.
+///
+/// # Errors
+/// What Polars says, in one line.
+pub fn plan(frame: &LazyFrame) -> Result<String> {
+    frame
+        .describe_optimized_plan()
+        .map_err(|error| explained(&error))
+}
+
 /// The schema of a lazy frame.
 ///
 /// # Errors
@@ -193,7 +203,15 @@ fn aggregated(aggregate: &Aggregate, schema: &Schema) -> Result<Expr> {
 fn sorted(frame: LazyFrame, order: &[Sort], schema: &Schema) -> Result<LazyFrame> {
     let mut by = Vec::with_capacity(order.len());
     let mut descending = Vec::with_capacity(order.len());
-    for sort in order {
+    for (position, sort) in order.iter().enumerate() {
+        let before = order.iter().take(position);
+        if before
+            .into_iter()
+            .any(|before| before.column == sort.column)
+        {
+            // Its rows are in order already; Polars cannot sort by a column twice.
+            continue;
+        }
         let values = column(&sort.column);
         by.push(match dtype_of(&sort.column, schema)? {
             dtype if dtype.is_float() => values.fill_nan(lit(NULL)),

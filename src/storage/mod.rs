@@ -79,10 +79,10 @@ pub trait Storage: Debug + Send + Sync {
     fn rename(&self, from: &Key, to: &Key) -> Result<Metadata>;
 
     /// Reads rows; the storage runs as much of `query` as it can and returns the rest.
-    /// The frame has at least the stored columns that `query` needs. It has the derived
-    /// columns `_idx#0_0` and `_om#rowid` only when `query` names them; the rest then names
-    /// the columns of the result. Whatever is written meanwhile, collecting it gives one
-    /// state of the object, or [`crate::ErrorKind::Conflict`].
+    /// The frame has at least the columns that the rest needs; the rest, run on it, gives the
+    /// answer to `query`. Of the derived columns `_idx#0_0` and `_om#rowid` the answer has
+    /// those that the columns of `query` name. Whatever is written meanwhile, collecting the
+    /// frame gives one state of the object, or [`crate::ErrorKind::Conflict`].
     fn scan(&self, metadata: &Metadata, query: &Query) -> Result<Scan>;
 
     /// Reads documents in the order in which they were written.
@@ -220,6 +220,8 @@ pub struct Scan {
     /// The rows of `frame` in batches, in order, at least one; for storages whose frames
     /// Polars can only read as a whole.
     pub batches: Option<Batches>,
+    /// The command that runs inside a database to make the rows, where there is one.
+    pub command: Option<Document>,
 }
 
 /// Starts to read rows in batches.

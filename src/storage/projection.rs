@@ -35,13 +35,21 @@ impl Projection {
         if row_id {
             all.push(ROW_ID.to_owned());
         }
-        if index || row_id {
-            // What is derived because a filter names it must not turn up in the result.
+        if !rest.is_grouped() {
+            let there = |names: &[String]| names.iter().all(|name| all.contains(name));
             rest.columns = match &rest.columns {
-                Columns::All => Columns::Only(stored.to_vec()),
-                except @ Columns::Except(_) => Columns::Only(except.resolve(stored)),
-                range @ Columns::Range(..) => Columns::Only(range.resolve(&all)),
-                only @ Columns::Only(_) => only.clone(),
+                // What is derived because a filter names it must not turn up in the result.
+                Columns::All if index || row_id => Columns::Only(stored.to_vec()),
+                // What is left out may not be read.
+                except @ Columns::Except(names) if there(names) => {
+                    Columns::Only(except.resolve(stored))
+                }
+                range @ Columns::Range(from, to)
+                    if from.iter().chain(to).all(|name| all.contains(name)) =>
+                {
+                    Columns::Only(range.resolve(&all))
+                }
+                other => other.clone(),
             };
         }
         let known: BTreeSet<&str> = all.iter().map(String::as_str).collect();

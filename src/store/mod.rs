@@ -12,7 +12,7 @@ mod versions;
 pub use copy::{Copied, CopyOptions, CopyStep};
 pub use json::{bson_to_value, value_to_bson};
 pub use name::{Name, glob, regexp};
-pub use object::{Object, PutMode, PutOptions, Stored, Table};
+pub use object::{Explanation, Object, PutMode, PutOptions, Stored, Table};
 
 use crate::error::{Error, Result, nearest};
 use crate::frame::{self, Columns, Query};
@@ -222,6 +222,19 @@ impl Store {
             other => frame::run(other.table(&object)?, query)?,
         };
         frame::collect(frame).map_err(|error| error.on(object))
+    }
+
+    /// How the answer of [`Store::collect`] would be made.
+    ///
+    /// # Errors
+    /// As [`Store::collect`]; and [`crate::ErrorKind::Invalid`] for what is no table.
+    pub fn explain(&self, name: &str, query: &Query) -> Result<Explanation> {
+        let object = self.key(&Name::parse(name)?.object).to_string();
+        let explained = match self.query(name, query)? {
+            Stored::Table(table) => table.explain(),
+            other => Table::new(frame::run(other.table(&object)?, query)?).explain(),
+        };
+        explained.map_err(|error| error.on(object))
     }
 
     /// Data columns and their pandas types; empty for objects that are no tables.

@@ -63,6 +63,7 @@ impl FrameReader for Once {
 pub struct Table {
     lazy: LazyFrame,
     streamed: Option<Box<dyn FnOnce() -> Result<LazyFrame>>>,
+    command: Option<Document>,
 }
 
 impl Table {
@@ -71,6 +72,7 @@ impl Table {
         Table {
             lazy,
             streamed: None,
+            command: None,
         }
     }
 
@@ -82,7 +84,26 @@ impl Table {
         Table {
             lazy,
             streamed: Some(Box::new(streamed)),
+            command: None,
         }
+    }
+
+    /// The table, whose rows come from a database by `command`.
+    pub fn by(mut self, command: Option<Document>) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// How the rows are going to be made; nothing is read.
+    ///
+    /// # Errors
+    /// What Polars says of the query.
+    pub fn explain(self) -> Result<Explanation> {
+        let plan = crate::frame::plan(&self.lazy)?;
+        Ok(Explanation {
+            command: self.command,
+            plan,
+        })
     }
 
     /// A frame to build upon: what is added to it decides what is read.
@@ -100,6 +121,16 @@ impl Table {
             None => Ok(self.lazy),
         }
     }
+}
+
+/// How an answer is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The command that runs inside a database, where there is one.
+    pub command: Option<Document>,
+    /// What Polars does, on the rows that the command gives where there is one: its
+    /// optimised plan, to be read from below.
+    pub plan: String,
 }
 
 /// An object as it comes out of a store.

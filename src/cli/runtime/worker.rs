@@ -49,7 +49,12 @@ pub struct RunWorker {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     lease: Option<Duration>,
     /// How many workers may die over a task before it fails
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 3,
+        hide_short_help = true
+    )]
     max_deaths: u32,
     /// How long running tasks may take to end when it is stopped
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s", hide_short_help = true)]

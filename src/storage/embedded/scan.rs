@@ -99,6 +99,7 @@ pub(super) fn scan(
         frame,
         rest,
         batches: None,
+        command: None,
     })
 }
 

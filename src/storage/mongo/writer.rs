@@ -297,7 +297,7 @@ impl MongoWriter<'_> {
             return Ok(());
         }
         let connection = self.storage.connection()?;
-        connection.ensure_index(place.name(), &self.index, false)
+        connection.ensure_indexes([(place.name().to_owned(), self.index.clone(), false)])
     }
 
     /// Sends the documents that wait.

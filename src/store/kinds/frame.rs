@@ -122,6 +122,7 @@ impl Backend for Frames {
             frame,
             rest,
             batches,
+            command,
         } = storage.scan(metadata, &asked)?;
         let finish = move |frame: LazyFrame| {
             let frame = frame::run(frame, &rest).map_err(|error| error.on(&object))?;
@@ -134,7 +135,7 @@ impl Backend for Frames {
                 Table::with_rows(lazy, move || finish(frame::spool(batches()?)?))
             }
         };
-        Ok(Stored::Table(Box::new(table)))
+        Ok(Stored::Table(Box::new(table.by(command))))
     }
 
     fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {
