@@ -308,6 +308,22 @@ fn a_search_can_be_stopped_and_refuses_wrong_grids() {
 }
 
 #[test]
+fn a_large_grid_needs_no_deep_stack() {
+    // Pieces of work that start others while they wait pile up with their number.
+    let x = df!("x" => (0..20).map(f64::from).collect::<Vec<_>>()).unwrap();
+    let y = df!("y" => (0..20).map(|x| f64::from(x) * 2.0).collect::<Vec<_>>()).unwrap();
+    let model = Model::new("ridge", &[]).unwrap();
+    let values: Vec<Value> = (1..=500).rev().map(|alpha| json!(alpha)).collect();
+    let grid = [("alpha".to_owned(), values)];
+    let options = SearchOptions::default();
+    let found = grid_search(&model, &x, Some(&y), &grid, &options, &Silent).unwrap();
+    assert_eq!(found.best_params, [("alpha".to_owned(), json!(1))]);
+    let ranks = found.results.column("rank_test_score").unwrap();
+    let ranks: Vec<Option<u32>> = ranks.u32().unwrap().iter().collect();
+    assert_eq!(ranks, (1..=500).rev().map(Some).collect::<Vec<_>>());
+}
+
+#[test]
 fn every_estimator_is_documented_and_made_with_its_defaults() {
     let all = estimators();
     assert_eq!(all.len(), entries().count());

@@ -107,6 +107,18 @@ fn a_lease_that_runs_out_is_anothers() {
 }
 
 #[test]
+fn a_task_that_is_handed_back_was_not_started() {
+    on_every_storage(|tasks| {
+        for worker in ["w1", "w2", "w3", "w4"] {
+            let claims = tasks.claim(&[sent("a")], worker, LEASE).unwrap();
+            assert_eq!(taken(&claims[0]).attempts, 1, "{worker}");
+            tasks.release("a", worker, TaskState::Pending).unwrap();
+            assert_eq!(tasks.get("a").unwrap().state, TaskState::Pending);
+        }
+    });
+}
+
+#[test]
 fn failures_and_cancellations_are_told() {
     on_every_storage(|tasks| {
         let error = TaskError {

@@ -12,8 +12,8 @@ use polars::prelude::{Column, DataFrame};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rayon::prelude::*;
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Larger grids are refused.
 const MAX_CANDIDATES: usize = 100_000;
@@ -71,25 +71,21 @@ pub fn grid_search(
         model.with_params(candidate)?;
     }
     let folds = Folds::new(model.role()?, x, y, options)?;
-    let runs: Vec<(usize, usize)> = (0..candidates.len())
-        .flat_map(|candidate| (0..options.folds).map(move |fold| (candidate, fold)))
-        .collect();
-    let meter = progress.meter("grid search", Some(runs.len() as u64), Unit::Items);
+    let runs = candidates.len().saturating_mul(options.folds);
+    let meter = progress.meter("grid search", Some(runs as u64), Unit::Items);
     let meter: &dyn Meter = &*meter;
-    let scores = runs
-        .par_iter()
-        .map(|(candidate, fold)| {
-            progress.check()?;
-            let params = candidates.get(*candidate).map_or(&[][..], Vec::as_slice);
-            let mut model = model.with_params(params)?;
-            let (train_x, train_y) = folds.rows(*fold, false)?;
-            model.fit(&train_x, train_y.as_ref())?;
-            let (test_x, test_y) = folds.rows(*fold, true)?;
-            let score = model.score(&test_x, test_y.as_ref(), options.metric.as_deref())?;
-            meter.advance(1);
-            Ok(score)
-        })
-        .collect::<Result<Vec<f64>>>()?;
+    let scores = on_all_cores(runs, |run| {
+        progress.check()?;
+        let (candidate, fold) = (run / options.folds, run % options.folds);
+        let params = candidates.get(candidate).map_or(&[][..], Vec::as_slice);
+        let mut model = model.with_params(params)?;
+        let (train_x, train_y) = folds.rows(fold, false)?;
+        model.fit(&train_x, train_y.as_ref())?;
+        let (test_x, test_y) = folds.rows(fold, true)?;
+        let score = model.score(&test_x, test_y.as_ref(), options.metric.as_deref())?;
+        meter.advance(1);
+        Ok(score)
+    })?;
     let scores: Vec<&[f64]> = scores.chunks(options.folds).collect();
     let means: Vec<f64> = scores.iter().map(|scores| mean(scores)).collect();
     let ranks = ranks(&means, metric.greater_is_better());
@@ -106,6 +102,47 @@ pub fn grid_search(
         best_params,
         best_score,
     })
+}
+
+/// The results of `work` for 0 to `count`, in order, on all cores; the first error ends it.
+///
+/// Not on rayon's threads: Polars has a pool of its own, and a thread of one pool that waits
+/// for the other takes up its next piece of work meanwhile, on the same stack, without end.
+fn on_all_cores(count: usize, work: impl Fn(usize) -> Result<f64> + Sync) -> Result<Vec<f64>> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let some = || {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                break;
+            }
+            match work(index) {
+                Ok(result) => done.push((index, result)),
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
+    };
+    let threads = rayon::current_num_threads().min(count);
+    let done = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
+        let done = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.collect::<Result<Vec<_>>>()
+    })?;
+    let mut results = vec![f64::NAN; count];
+    for (index, result) in done.into_iter().flatten() {
+        if let Some(cell) = results.get_mut(index) {
+            *cell = result;
+        }
+    }
+    Ok(results)
 }
 
 /// All combinations, names sorted, the last one's values changing fastest.
@@ -197,13 +234,11 @@ fn ranks(scores: &[f64], greater_is_better: bool) -> Vec<u32> {
         (_, true) => score,
         (_, false) => -score,
     };
-    scores
-        .iter()
-        .map(|score| {
-            let better = scores.iter().filter(|other| worth(**other) > worth(*score));
-            better.count() as u32 + 1
-        })
-        .collect()
+    let worths: Vec<f64> = scores.iter().map(|score| worth(*score)).collect();
+    let mut best_first = worths.clone();
+    best_first.sort_by(|a, b| b.total_cmp(a));
+    let rank = |worth: &f64| best_first.partition_point(|other| other > worth) as u32 + 1;
+    worths.iter().map(rank).collect()
 }
 
 fn table(

@@ -205,7 +205,8 @@ impl Tasks {
         Ok(renewed.into_iter().map(|record| record.id).collect())
     }
 
-    /// Hands back a task that its worker has not finished, to be run by another.
+    /// Hands back a task that its worker has not finished, to be run by another. One that
+    /// goes back to pending counts as not started: nobody has died over it.
     pub fn release(&self, id: &str, worker: &str, state: TaskState) -> Result<()> {
         let mine = When {
             owner: Some(worker.to_owned()),
@@ -215,6 +216,10 @@ impl Tasks {
             state: Some(state.word().to_owned()),
             owner: Some(String::new()),
             due: Some(None),
+            add: match state {
+                TaskState::Pending => vec![("attempts".to_owned(), -1)],
+                _ => Vec::new(),
+            },
             ..Change::default()
         };
         self.records

@@ -11,7 +11,7 @@ use crate::runtime::celery::json;
 use crate::runtime::celery::pickle::Value;
 use crate::runtime::celery::results::{self, MetadataText};
 use crate::runtime::objects::RUNS_HERE;
-use crate::runtime::{ModelCall, Outcome};
+use crate::runtime::{Action, ModelCall, Outcome};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -149,7 +149,11 @@ fn model(
     }
     let answer = call.run(&objects).and_then(|outcome| {
         Ok(Answer {
-            value: results::to_value(&outcome, surroundings.pure_python)?,
+            value: match call.action {
+                // Celery's clients are told of the model; om's read the table in the record.
+                Action::Gridsearch => MetadataText::of(&metadata).to_string().into(),
+                _ => results::to_value(&outcome, surroundings.pure_python)?,
+            },
             json: match &outcome {
                 // As all workers tell it.
                 Outcome::Metadata(metadata) => MetadataText::of(metadata).to_string().into(),

@@ -416,5 +416,5 @@ impl Counts {
 /// Hours west of UTC, as Celery counts them.
 fn utc_offset() -> f64 {
     let offset = chrono::Local::now().offset().local_minus_utc();
-    -f64::from(offset) / 3600.0
+    0.0 - f64::from(offset) / 3600.0
 }

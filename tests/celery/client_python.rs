@@ -1,0 +1,295 @@
+//! Python's clients and om's worker.
+
+use crate::stack::{PY, RUST, stack, until};
+use serde_json::{Value, json};
+
+/// Python source with the label of a worker in the place of LABEL.
+fn on(label: &str, source: &str) -> Value {
+    stack().python(&source.replace("LABEL", label))
+}
+
+#[test]
+fn pings_are_answered_as_python_answers_them() {
+    let ping = "get(on('LABEL').ping(1, 'two', wait=False, key=[1, 2.5, None]))";
+    for (label, worker) in [("rust", RUST), ("py", PY)] {
+        let mut answer = on(label, ping);
+        let time = answer["time"].take();
+        assert_eq!(
+            time.as_str().unwrap().len(),
+            "2026-11-25T23:14:36.726282".len()
+        );
+        assert_eq!(
+            answer,
+            json!({"message": "ping return message", "time": null, "args": [1, "two"],
+                   "kwargs": {"key": [1, 2.5, null]}, "worker": worker})
+        );
+        let fails = "get(on('LABEL').ping(wait=False, exception=True))";
+        let (class, _) = stack().raises(&fails.replace("LABEL", label));
+        assert_eq!(class, "builtins.RuntimeError", "{label}");
+    }
+}
+
+#[test]
+fn a_model_of_om_works_for_python() {
+    let stack = stack();
+    stack.ok(&["models", "put", "linear-regression", "served"]);
+    let repr =
+        "<Metadata: Metadata(name=served,bucket=omegaml,prefix=models/,kind=linfa.model,created=";
+    let fitted = stack.python("get(on('rust').model('served').fit('line[x]', 'line[y]'))");
+    assert!(fitted.as_str().unwrap().starts_with(repr), "{fitted}");
+    // By name, inline, and as a table, which the client stores on the way.
+    for (data, expected) in [
+        (
+            "'line[x]'",
+            json!((1..=12).map(|x| [x * 2]).collect::<Vec<_>>()),
+        ),
+        ("[[20.], [30.]]", json!([[40], [60]])),
+        ("[20., 30.]", json!([[40], [60]])),
+        ("pd.DataFrame({'x': [20., 30.]})", json!([[40], [60]])),
+        ("np.array([[20.], [30.]])", json!([[40], [60]])),
+    ] {
+        let predict = format!(
+            "result = get(on('rust').model('served').predict({data}))\n\
+             [type(result).__name__, result.round(6).astype(int)]"
+        );
+        assert_eq!(
+            stack.python(&predict),
+            json!(["ndarray", expected]),
+            "{data}"
+        );
+    }
+    let stored = stack.python(
+        "[get(on('rust').model('served').predict('line[x]', rName='served-result')),\n\
+          om.datasets.get('served-result').values.round(6).astype(int)[:2]]",
+    );
+    let text = stored[0].as_str().unwrap();
+    assert!(
+        text.starts_with("<Metadata: Metadata(name=served-result,"),
+        "{text}"
+    );
+    assert_eq!(stored[1], json!([[2], [4]]));
+    let score = stack.python("get(on('rust').model('served').score('line[x]', 'line[y]'))");
+    assert!((score.as_f64().unwrap() - 1.0).abs() < 1e-9, "{score}");
+    // Learning from tables and lists, on what Python keeps of it.
+    let refitted = stack.python(
+        "get(on('rust').model('served').fit(line[['x']], line['y'] * 2))\n\
+         get(on('rust').model('served').predict([[1.]])).round(6).tolist()",
+    );
+    assert_eq!(refitted, json!([[4.0]]));
+    let kept = stack.python("om.models.metadata('served').attributes['dataset']['Xname']");
+    assert!(kept.as_str().unwrap().starts_with("_fitX"), "{kept}");
+}
+
+#[test]
+fn transformers_and_searches_of_om_work_for_python() {
+    let stack = stack();
+    stack.ok(&["models", "put", "standard-scaler", "scaler"]);
+    let scaled = stack.python(
+        "get(on('rust').model('scaler').fit('line[x]'))\n\
+         scaled = get(on('rust').model('scaler').transform('line[x]'))\n\
+         [round(float(scaled.mean()), 6), round(float(scaled.std()), 6)]",
+    );
+    assert_eq!(scaled, json!([0.0, 1.0]));
+    stack.ok(&["models", "put", "ridge", "searched"]);
+    let search = "get(on('rust').model('searched').gridsearch('line[x]', 'line[y]', parameters={'alpha': [0.1, 10.]}))";
+    let answer = stack.python(search);
+    // As Celery's own worker has it, the answer is the model that was searched for.
+    let repr = "<Metadata: Metadata(name=searched,bucket=omegaml,prefix=models/,kind=linfa.model,";
+    assert!(answer.as_str().unwrap().starts_with(repr), "{answer}");
+    let best = stack.python(
+        "name = om.models.metadata('searched').attributes['gridsearch'][-1]['gsModel']\n\
+         [name, get(on('rust').model(name).predict([[3.]])).shape]",
+    );
+    assert!(best[0].as_str().unwrap().starts_with("searched."), "{best}");
+    assert_eq!(best[1], json!([1, 1]));
+}
+
+#[test]
+fn failures_have_classes_and_say_what_is_wrong() {
+    let stack = stack();
+    stack.trained("linear-regression", "failing");
+    for (source, class, text) in [
+        (
+            "on('rust').model('failing').predict('nowhere[x]')",
+            "builtins.LookupError",
+            "data/nowhere does not exist",
+        ),
+        (
+            "on('rust').task('omegaml.tasks.omega_predict').delay('nomodel', 'line[x]')",
+            "builtins.LookupError",
+            "models/nomodel does not exist",
+        ),
+        (
+            "on('rust').model('failing').predict([['text']])",
+            "builtins.ValueError",
+            "failing",
+        ),
+        (
+            "on('rust').task('omegaml.tasks.omega_predict').delay()",
+            "builtins.ValueError",
+            "name of the model is missing",
+        ),
+        (
+            "om.runtime.celeryapp.send_task('omegaml.tasks.nothing', queue='rust')",
+            "celery.exceptions.NotRegistered",
+            "omegaml.tasks.nothing",
+        ),
+        (
+            "on('rust').model('py-line').predict('line[x]')",
+            "builtins.RuntimeError",
+            "no worker on `rust` can run this: models/py-line is a sklearn.joblib, which needs a Python worker",
+        ),
+    ] {
+        let (raised, message) = stack.raises(&format!("get({source})"));
+        assert_eq!(raised, class, "{source}: {message}");
+        assert!(message.contains(text), "{source}: {message}");
+    }
+    let failed = stack.python(
+        "promise = on('rust').model('failing').predict('nowhere[x]')\n\
+         promise.get(timeout=PATIENCE, propagate=False)\n\
+         [promise.state, promise.failed(), promise.traceback.strip().split(':')[0]]",
+    );
+    assert_eq!(failed, json!(["FAILURE", true, "LookupError"]));
+}
+
+#[test]
+fn tasks_work_in_their_bucket() {
+    let stack = stack();
+    stack.python("om.setup(bucket='aside').datasets.put(line * 10, 'tens', append=False)");
+    stack.ok(&[
+        "--bucket",
+        "aside",
+        "models",
+        "put",
+        "linear-regression",
+        "aside",
+    ]);
+    let predicted = stack.python(
+        "get(on('rust', 'aside').model('aside').fit('tens[x]', 'tens[y]'))\n\
+         get(on('rust', 'aside').model('aside').predict('tens[x]')).round(6).astype(int)[:2]",
+    );
+    assert_eq!(predicted, json!([[20], [40]]));
+    let (class, _) = stack
+        .raises("get(on('rust').task('omegaml.tasks.omega_predict').delay('aside', 'line[x]'))");
+    assert_eq!(class, "builtins.LookupError");
+}
+
+#[test]
+fn states_come_in_their_order() {
+    let replies = stack().python(
+        "import pickle, time\n\
+         with om.runtime.celeryapp.connection_for_write() as c: c.default_channel.queue_declare('watched', auto_delete=False)\n\
+         send('rust', json.dumps([[], {'pure_python': True, '__bucket': None}, {}]).encode(), 'application/json',\n\
+              task='omegaml.tasks.omega_ping', id='watched-id', reply_to='watched')\n\
+         end = time.time() + PATIENCE\n\
+         while depth('watched') < 2 and time.time() < end: time.sleep(0.05)\n\
+         read = lambda: pickle.loads(taken('watched')['body'].encode('latin-1'))\n\
+         [read(), read()]",
+    );
+    let states: Vec<&Value> = replies
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["status"])
+        .collect();
+    assert_eq!(states, ["STARTED", "SUCCESS"]);
+    assert_eq!(replies[0]["result"]["hostname"], RUST);
+    assert!(replies[0]["result"]["pid"].is_i64());
+    assert_eq!(replies[1]["result"]["message"], "ping return message");
+    assert_eq!(replies[1]["task_id"], "watched-id");
+    let states = stack().python(
+        "promise = on('rust').ping(wait=False); get(promise)\n\
+         [promise.state, promise.ready(), promise.successful()]",
+    );
+    assert_eq!(states, json!(["SUCCESS", true, true]));
+}
+
+#[test]
+fn canvases_of_both_kinds_of_workers() {
+    let stack = stack();
+    stack.ok(&["models", "put", "linear-regression", "linked"]);
+    // Om's worker sends what follows, also to Python's, and the other way round.
+    let chain = stack.python(
+        "with om.runtime.sequence() as crt:\n\
+         \x20   crt.require(label='rust').model('linked').fit('line[x]', 'line[y]')\n\
+         \x20   crt.require(label='py').model('py-line').fit('line[x]', 'line[y]')\n\
+         \x20   crt.require(label='rust').model('linked').predict('line[x]', rName='linked-result')\n\
+         \x20   result = crt.run()\n\
+         get(result)\n\
+         [repr(result.getall()), om.datasets.get('linked-result').values.round(6).astype(int)[:2]]",
+    );
+    let all = chain[0].as_str().unwrap();
+    for name in ["name=linked,", "name=py-line,", "name=linked-result,"] {
+        assert!(all.contains(name), "{all}");
+    }
+    assert_eq!(chain[1], json!([[2], [4]]));
+    let broken = "with om.runtime.sequence() as crt:\n\
+         \x20   crt.require(label='rust').model('linked').predict('nowhere[x]')\n\
+         \x20   crt.require(label='rust').model('linked').predict('line[x]', rName='never')\n\
+         \x20   result = crt.run()\n\
+         get(result.parent)";
+    assert_eq!(stack.raises(broken).0, "builtins.LookupError");
+    assert_eq!(stack.python("om.datasets.metadata('never')"), json!(null));
+    let group = stack.python(
+        "with om.runtime.parallel() as crt:\n\
+         \x20   for x in range(1, 7): crt.require(label='rust').model('linked').predict([[float(x)]])\n\
+         \x20   result = crt.run()\n\
+         [round(float(one[0][0]), 6) for one in get(result)]",
+    );
+    assert_eq!(group, json!([2.0, 4.0, 6.0, 8.0, 10.0, 12.0]));
+}
+
+#[test]
+fn callbacks_of_tasks_on_an_om_worker_are_run() {
+    let stack = stack();
+    stack.trained("linear-regression", "calling");
+    // The script needs Python; the task that it follows does not.
+    stack.python(
+        "from omegaml.backends.virtualobj import virtualobj\n\
+         @virtualobj\n\
+         def called(*args, om=None, state=None, results=None, key=None, **kwargs):\n\
+         \x20   om.datasets.put({'state': state, 'results': repr(results)}, key, append=False)\n\
+         om.scripts.put(called, 'called')\n\
+         def link(state, key):\n\
+         \x20   task = on('py').script('called').task(as_callback=True)\n\
+         \x20   return task.signature(args=[state, 'called'], kwargs={'key': key}, immutable=False)\n\
+         routing = {'link': link('SUCCESS', 'went-well'), 'link_error': link('ERROR', 'went-wrong')}\n\
+         get(om.runtime.require(label='rust', routing=routing).model('calling').predict([[1.]]))\n\
+         om.runtime.require(label='rust', routing=routing).model('calling').predict('nowhere[x]')\n\
+         None",
+    );
+    for (key, state, result) in [
+        ("went-well", "SUCCESS", "2."),
+        ("went-wrong", "ERROR", "nowhere"),
+    ] {
+        let stored = until(|| {
+            let stored = stack.python(&format!(
+                "om.datasets.get('{key}') if om.datasets.metadata('{key}') else None"
+            ));
+            stored.get(0).cloned()
+        });
+        assert_eq!(stored["state"], state);
+        let results = stored["results"].as_str().unwrap();
+        assert!(results.contains(result), "{results}");
+    }
+    // Om's worker follows a task itself as well.
+    let child = stack.python(
+        "link = om.runtime.celeryapp.tasks['omegaml.tasks.omega_ping'].signature(args=('after',), queue='rust')\n\
+         promise = om.runtime.require(label='rust', routing={'link': link}).model('calling').predict([[1.]])\n\
+         get(promise)\n\
+         get(promise.children[0])['args']",
+    );
+    assert_eq!(child, json!([[[2.0]], "after"]));
+}
+
+#[test]
+fn what_needs_python_is_left_to_python() {
+    // Both kinds of workers take tasks of `both`.
+    let answers = stack().python(
+        "get(on('py').model('py-line').fit('line[x]', 'line[y]'))\n\
+         promises = [on('both').model('py-line').predict([[float(x)]]) for x in range(12)]\n\
+         [round(float(get(promise)[0][0]), 6) for promise in promises]",
+    );
+    let expected: Vec<f64> = (0..12).map(|x| f64::from(x) * 2.0).collect();
+    assert_eq!(answers, json!(expected));
+}
