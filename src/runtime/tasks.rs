@@ -130,10 +130,12 @@ impl Tasks {
         found.into_iter().map(task).collect()
     }
 
-    /// Claims tasks for a worker, in one go; the answers are in their order. Tasks that
+    /// Claims tasks for a worker (its name, perhaps with a blank and more), in one go; the answers are in their order. Tasks that
     /// nobody has entered, because another program has sent them, are entered.
     pub fn claim(&self, tasks: &[TaskRecord], worker: &str, lease: Duration) -> Result<Vec<Claim>> {
         let started = super::timestamp();
+        // What follows the name tells processes apart, and is nobody else's business.
+        let name = worker.split(' ').next().unwrap_or(worker);
         let due = Some(now().saturating_add(millis(lease)));
         let fresh: Vec<Record> = tasks
             .iter()
@@ -141,7 +143,7 @@ impl Tasks {
                 let mut record = self.record(&TaskRecord {
                     state: TaskState::Started,
                     started: Some(started.clone()),
-                    worker: Some(worker.to_owned()),
+                    worker: Some(name.to_owned()),
                     attempts: 1,
                     ..task.clone()
                 })?;
@@ -157,7 +159,7 @@ impl Tasks {
             due: Some(due),
             set: vec![
                 ("started".to_owned(), started.into()),
-                ("worker".to_owned(), worker.into()),
+                ("worker".to_owned(), name.into()),
             ],
             add: vec![("attempts".to_owned(), 1)],
             ..Change::default()

@@ -13,9 +13,13 @@ use std::time::{Duration, Instant};
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often records of tasks that ended long ago are removed.
+const SWEEP: Duration = Duration::from_secs(3600);
+
 /// Watches until the worker has ended.
 pub(super) fn run(shared: &Shared) {
     let mut renewed = Instant::now();
+    let mut swept = None;
     while !shared.has_ended() {
         std::thread::sleep(TICK);
         let all = shared.holding.all();
@@ -26,6 +30,12 @@ pub(super) fn run(shared: &Shared) {
         if renewed.elapsed() >= shared.options.lease / 3 {
             renewed = Instant::now();
             renew(shared, &all);
+        }
+        if swept.is_none_or(|swept: Instant| swept.elapsed() >= SWEEP) {
+            swept = Some(Instant::now());
+            if let Err(error) = shared.tasks.sweep() {
+                tracing::warn!("the records of old tasks cannot be removed: {error}");
+            }
         }
     }
 }
