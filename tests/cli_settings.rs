@@ -158,6 +158,7 @@ fn a_cluster_that_is_not_there_is_told_without_secrets() {
         let variables = [("MONGO_URL", url.as_str()), ("OMEGA_MONGO_TIMEOUT", "200")];
         home.om(args).envs(variables).output()
     };
+    #[allow(clippy::type_complexity)]
     let ways: [&dyn Fn(&[&str]) -> std::io::Result<std::process::Output>; 3] =
         [&by_profile, &by_variable, &by_url];
     for way in ways {
