@@ -73,7 +73,7 @@ struct Subscribed {
 
 /// What happens next.
 enum Event {
-    Delivered(usize, message::Delivery),
+    Delivered(usize, Box<message::Delivery>),
     /// The broker has ended a subscription: the queue was deleted, or the channel is gone.
     Ended(usize),
     Command,
@@ -117,7 +117,7 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                     };
                     match Pin::new(&mut subscription.stream).poll_next(context) {
                         Poll::Ready(Some(Ok(delivery))) => {
-                            return Poll::Ready(Event::Delivered(place, delivery));
+                            return Poll::Ready(Event::Delivered(place, Box::new(delivery)));
                         }
                         Poll::Ready(Some(Err(_)) | None) => {
                             return Poll::Ready(Event::Ended(place));
@@ -135,7 +135,7 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
         match event {
             Event::Delivered(place, delivery) => {
                 if let Some(subscription) = subscribed.get(place) {
-                    take_in(shared, &subscription.plan, delivery).await;
+                    take_in(shared, &subscription.plan, *delivery).await;
                 }
             }
             Event::Ended(place) => {
