@@ -151,7 +151,7 @@ impl Rabbit {
             epmd -kill >/dev/null 2>&1; rm -rf \"$folder\"";
         let folder = &self.folder;
         let path = |name: &str| folder.join(name);
-        Command::new("setsid")
+        let mut watcher = Command::new("setsid")
             .args(["sh", "-c", script, "sh"])
             .arg(std::process::id().to_string())
             .arg(folder)
@@ -178,6 +178,7 @@ impl Rabbit {
             .stderr(Stdio::null())
             .spawn()
             .expect("cannot start RabbitMQ");
+        std::thread::spawn(move || watcher.wait());
     }
 
     /// Waits until it answers a client's greeting.
