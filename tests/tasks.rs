@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use omega::ErrorKind;
-use omega::runtime::record::{TaskError, TaskRecord, TaskState};
-use omega::runtime::tasks::{Claim, Ending, TaskSelection, Tasks};
+use omega::runtime::{Claim, Ending, TaskError, TaskRecord, TaskSelection, TaskState, Tasks};
 use serde_json::json;
 use std::time::Duration;
 
