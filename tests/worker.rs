@@ -551,7 +551,7 @@ fn the_command_line_of_tasks() {
             "control",
             "shutdown",
             "--worker",
-            &pinged.json()["worker"].as_str().unwrap().to_owned(),
+            pinged.json()["worker"].as_str().unwrap(),
         ]);
         assert_eq!(stopped.code, 0, "{stopped:?}");
     }

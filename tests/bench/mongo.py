@@ -19,7 +19,8 @@ FILE_GB = float(os.environ.get("OM_BENCH_FILE_GB", "1"))
 
 @contextmanager
 def server(bench):
-    """A server with an empty database; its URL."""
+    """A server with an empty database; its address with a user, whom Python omegaml's parallel
+    puts need."""
     port = bench.free_port()
     program = shutil.which("mongod")
     options = ["--dbpath"] if program else ["--cache-size", "2G", "--log-file-max", "64MB", "--storage-path"]
@@ -27,11 +28,14 @@ def server(bench):
     folder = bench.WORK / "mongo-server"
     folder.mkdir()
     process = subprocess.Popen(
-        [str(program), "--port", str(port), *options, str(folder)],
+        [str(program), "--auth", "--port", str(port), *options, str(folder)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         bench.wait_for(port)
-        yield f"mongodb://127.0.0.1:{port}"
+        python(bench.PEERS,
+               f"import pymongo; pymongo.MongoClient('mongodb://127.0.0.1:{port}/?directConnection=true')"
+               ".admin.command('createUser', 'admin', pwd='foobar', roles=['root']); print(0)", bench.ENV)
+        yield f"mongodb://admin:foobar@127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
@@ -127,8 +131,9 @@ def files(bench, url, env):
 
 
 def run(bench):
-    with server(bench) as url:
+    with server(bench) as address:
         env = {name: value for name, value in bench.ENV.items() if name != "OMEGA_STORE_URL"}
-        env["OMEGA_MONGO_URL"] = f"{url}/omega"
+        env["OMEGA_MONGO_URL"] = f"{address}/omega"
+        url = f"{address}/?authSource=admin"
         tables(bench, url, env)
         files(bench, url, env)

@@ -50,6 +50,7 @@ fn script(name: &str) -> String {
 }
 
 impl Stack {
+    #[allow(clippy::zombie_processes)] // It ends with this process, by itself.
     fn start() -> Self {
         let broker = std::thread::spawn(rabbit::rabbit);
         let home = Home::new();

@@ -35,7 +35,7 @@ pub fn come_back_as_they_were(storage: &dyn Storage) {
         ..Record::new("id/with.odd$ chars", "STARTED")
     };
     assert!(records.insert(&[]).unwrap().is_empty());
-    assert!(records.insert(&[record.clone()]).unwrap().is_empty());
+    assert!(records.insert(std::slice::from_ref(&record)).unwrap().is_empty());
     assert_eq!(records.get(&record.id).unwrap(), Some(record.clone()));
     // Spaces have nothing to do with one another, and objects none with records.
     assert_eq!(storage.records("others").get(&record.id).unwrap(), None);

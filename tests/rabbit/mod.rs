@@ -136,6 +136,7 @@ impl Rabbit {
         std::fs::write(path("enabled_plugins"), "[].").unwrap();
     }
 
+    #[allow(clippy::zombie_processes)] // It ends with this process, by itself.
     fn launch(&self) {
         // Nobody tells a killed test to tidy up: the server's parent watches it. The server
         // is started again when the file `restart` appears.

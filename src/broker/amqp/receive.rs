@@ -73,7 +73,7 @@ struct Subscribed {
 
 /// What happens next.
 enum Event {
-    Delivered(usize, message::Delivery),
+    Delivered(usize, Box<message::Delivery>),
     /// The broker has ended a subscription: the queue was deleted, or the channel is gone.
     Ended(usize),
     Command,
@@ -105,6 +105,9 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
             if !channel.status().connected() || !live.stands() {
                 return Ok(());
             }
+            if retry.is_some_and(|at| at <= Instant::now()) {
+                break Event::Command;
+            }
             let mut command = pin!(shared.command.notified());
             let next = poll_fn(|context| {
                 let count = subscribed.len();
@@ -114,7 +117,7 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                     };
                     match Pin::new(&mut subscription.stream).poll_next(context) {
                         Poll::Ready(Some(Ok(delivery))) => {
-                            return Poll::Ready(Event::Delivered(place, delivery));
+                            return Poll::Ready(Event::Delivered(place, Box::new(delivery)));
                         }
                         Poll::Ready(Some(Err(_)) | None) => {
                             return Poll::Ready(Event::Ended(place));
@@ -124,17 +127,15 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
                 }
                 command.as_mut().poll(context).map(|()| Event::Command)
             });
-            match tokio::time::timeout(LOOK, next).await {
-                Ok(event) => break event,
-                Err(_) if retry.is_some_and(|at| at <= Instant::now()) => break Event::Command,
-                Err(_) => {}
+            if let Ok(event) = tokio::time::timeout(LOOK, next).await {
+                break event;
             }
         };
         first = first.wrapping_add(1);
         match event {
             Event::Delivered(place, delivery) => {
                 if let Some(subscription) = subscribed.get(place) {
-                    take_in(shared, &subscription.plan, delivery).await;
+                    take_in(shared, &subscription.plan, *delivery).await;
                 }
             }
             Event::Ended(place) => {

@@ -259,7 +259,7 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let root = home
                 .path()
-                .join("a-rather-long-name".repeat(1) + &"/deeper".repeat(depth));
+                .join(format!("a-rather-long-name{}", "/deeper".repeat(depth)));
             let folder = Folder::new(&root);
             folder.create().unwrap();
             let bell = Bell::new(&folder, "a").unwrap();

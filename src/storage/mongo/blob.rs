@@ -182,7 +182,8 @@ impl File {
             .chunks
             .find(doc! { "files_id": self.id, "n": wanted })
             .sort(doc! { "n": 1 })
-            .batch_size(u32::try_from(last - first).unwrap_or(u32::MAX))
+            // One more than there are, so that the server need not be asked for more.
+            .batch_size(u32::try_from(last - first + 1).unwrap_or(u32::MAX))
             .batch()
             .await?;
         let mut bytes = Vec::new();

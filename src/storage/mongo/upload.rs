@@ -251,9 +251,17 @@ impl Upload {
             let beyond = doc! { "files_id": file, "n": { "$gte": self.next } };
             connection.run(self.chunks().delete_many(beyond).into_future())?;
         }
-        let all = doc! { "files_id": file };
-        let stored = connection.run(self.chunks().count_documents(all).into_future())?;
-        if stored != u64::try_from(self.next).unwrap_or(0) {
+        // Unlike an aggregation, this needs the index only, on all servers.
+        let count = doc! {
+            "count": format!("{}.chunks", self.bucket), "query": { "files_id": file },
+        };
+        let reply = connection.command(count)?;
+        let stored = reply.get("n").and_then(|n| {
+            let number = n.as_i32().map(i64::from).or_else(|| n.as_i64());
+            number.or_else(|| n.as_f64().map(|n| n as i64))
+        });
+        let stored = stored.unwrap_or(0);
+        if stored != i64::from(self.next) {
             return Err(Error::corrupt(format!(
                 "the server has {stored} of {} chunks of the file",
                 self.next

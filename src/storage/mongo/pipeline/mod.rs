@@ -300,13 +300,14 @@ fn project(plan: &mut Plan, fields: &[Field], answer: &Schema) {
         needed(&plan.rest, fields)
     };
     if let Some(aggregation) = &mut plan.aggregation {
-        let mut kept = doc! { "_id": 0 };
-        kept.extend(
-            plan.columns
-                .iter()
-                .map(|field| (field.name.clone(), Bson::Int32(1))),
-        );
-        aggregation.stages.push(doc! { "$project": kept });
+        // As a path, another name would mean another field.
+        if plan.columns.iter().all(|field| Place::of(field).is_some()) {
+            let columns = plan.columns.iter();
+            let kept = columns.map(|field| (field.name.clone(), Bson::Int32(1)));
+            let mut project = doc! { "_id": 0 };
+            project.extend(kept);
+            aggregation.stages.push(doc! { "$project": project });
+        }
         aggregation.answer.clone_from(&plan.columns);
     }
 }

@@ -76,11 +76,9 @@ pub(super) fn literal(expr: &Expr) -> Option<AnyValue<'static>> {
 
 /// The values of a list; the optimiser may have made it of a column of them.
 pub(super) fn values(expr: &Expr) -> Option<Series> {
-    let expr = match expr {
-        Expr::Agg(AggExpr::Implode { input, .. }) => input.as_ref(),
-        expr => expr,
-    };
     let values = match expr {
+        Expr::Alias(inner, _) => return values(inner),
+        Expr::Agg(AggExpr::Implode { input, .. }) => return values(input),
         Expr::Literal(LiteralValue::Series(values)) => (**values).clone(),
         Expr::Literal(LiteralValue::Scalar(scalar)) => match scalar.value() {
             AnyValue::List(values) => values.clone(),
