@@ -4,6 +4,8 @@ use super::app::Global;
 use super::output::Screen;
 use crate::error::{Error, Result};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// The level that options or the environment ask for: `-v` before `--loglevel` before
 /// `OMEGA_LOGLEVEL`.
@@ -36,12 +38,20 @@ pub(super) fn parse(level: &str) -> Result<LevelFilter> {
     }
 }
 
+/// Prints whole messages that nobody takes, with the results of tasks that are in them.
+const TELLTALE: &str = "lapin::returned_messages";
+
 /// Starts logging; only the first call counts.
 pub(super) fn start(level: LevelFilter, screen: Screen) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(screen.color)
         .with_writer(std::io::stderr)
-        .finish();
+        .finish()
+        .with(
+            Targets::new()
+                .with_default(level)
+                .with_target(TELLTALE, LevelFilter::OFF),
+        );
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -8,6 +8,7 @@ standard input.
 import ast
 import json
 import sys
+import time
 import traceback
 
 answers = sys.stdout
@@ -16,6 +17,7 @@ sys.stdout = sys.stderr
 import numpy as np
 import omegaml as om
 import pandas as pd
+from celery.exceptions import TimeoutError
 
 PATIENCE = 90  # seconds that anything may take
 

@@ -96,7 +96,9 @@ fn results_are_read_later_by_other_processes_and_more_than_once() {
         [&shown["state"], &shown["task"], &shown["label"]],
         ["SUCCESS", "omegaml.tasks.omega_predict", "py"]
     );
-    let listed = stack.json(&["runtime", "tasks", "list", "--state", "success"]);
+    let listed = stack.json(&[
+        "runtime", "tasks", "list", "--state", "success", "--limit", "1000",
+    ]);
     let listed = listed.as_array().unwrap();
     assert!(listed.iter().any(|task| task["id"] == *id), "{listed:?}");
 }

@@ -90,8 +90,23 @@ fn garbage_is_refused_and_kept_and_nothing_of_it_is_run() {
         [&shown["state"], &shown["error"]["type"]],
         ["FAILURE", "builtins.ValueError"]
     );
+    // Nobody waits for this one any more; what it answers is nobody's business.
+    stack.python(
+        "ping_body = json.dumps([['my secret'], {'pure_python': True}, {}]).encode()\n\
+         send('rust', ping_body, 'application/json', task=ping, id='unwanted', reply_to='no-such-queue')",
+    );
+    until(|| {
+        let shown = stack.om(&["runtime", "tasks", "show", "unwanted"]);
+        shown.stdout.contains("SUCCESS").then_some(())
+    });
     // It is the same process, and it works.
     assert_eq!(process(), before);
     let answer = stack.python("get(on('rust').ping('after', wait=False))['args']");
     assert_eq!(answer, json!(["after"]) as Value);
+    let log = stack.log(RUST);
+    assert!(
+        log.contains("is refused") && !log.contains("my secret"),
+        "{log}"
+    );
+    assert!(!log.contains("BasicReturnMessage"), "{log}");
 }

@@ -142,12 +142,16 @@ impl Stack {
         self.keep(name, &worker)
     }
 
-    /// What the workers and the client have said.
+    /// What a program has said.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The last that the workers and the client have said.
     pub fn logs(&self) -> String {
         let mut text = String::new();
         for name in [RUST, PY, "client"] {
-            let log = std::fs::read_to_string(self.home.path(&format!("{name}.log")));
-            let log = log.unwrap_or_default();
+            let log = self.log(name);
             let start = log.char_indices().rev().nth(4000).map_or(0, |(at, _)| at);
             text.push_str(&format!("--- {name}\n{}\n", &log[start..]));
         }

@@ -127,14 +127,19 @@ fn celery_steers_an_om_worker() {
 fn a_running_task_is_seen_and_stopped(worker: &str, label: &str) {
     let stack = stack();
     stack.ok(&["models", "put", "ridge", "slow"]);
-    let id = stack.python(&format!(
-        "alpha = np.arange(1., 1e5).tolist()\n\
+    let started = stack.python(&format!(
+        "alpha, seen = np.arange(1., 1e5).tolist(), []\n\
          slow = on('{label}').model('slow').gridsearch('line[x]', 'line[y]', parameters=dict(alpha=alpha))\n\
-         slow.id"
+         end = time.time() + PATIENCE\n\
+         while not seen and time.time() < end:\n\
+         \x20   try: slow.get(timeout=0.5, on_message=lambda reply: seen.append(reply['status']))\n\
+         \x20   except TimeoutError: pass\n\
+         [slow.id, seen]"
     ));
-    until(|| (stack.python("slow.state") == "STARTED").then_some(()));
+    assert_eq!(started[1], json!(["STARTED"]));
+    let id = &started[0];
     let active = inspect("active");
-    assert_eq!(active[worker][0]["id"], id);
+    assert_eq!(&active[worker][0]["id"], id);
     assert_eq!(active[worker][0]["name"], "omegaml.tasks.omega_gridsearch");
     let status = stack.json(&["runtime", "status"]);
     let status = status
