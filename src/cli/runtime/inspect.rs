@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::celery::pickle::Value;
 use crate::runtime::celery::signature::Kwargs;
 use crate::runtime::control::{PATIENCE, ask};
-use clap::{Args, Subcommand};
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json};
 use std::time::Duration;
 
@@ -19,12 +19,11 @@ struct Asked {
         long = "worker",
         visible_alias = "destination",
         value_name = "NAME",
-        value_delimiter = ',',
-        global = true
+        value_delimiter = ','
     )]
     workers: Vec<String>,
     /// How long workers have to answer
-    #[arg(long, value_name = "DURATION", value_parser = crate::cli::app::parse_duration, global = true)]
+    #[arg(long, value_name = "DURATION", value_parser = crate::cli::app::parse_duration)]
     patience: Option<Duration>,
 }
 
@@ -38,13 +37,17 @@ Examples:
   om runtime inspect active --worker om@host -o json
   om runtime inspect query-task 6f0c…")]
 pub struct Inspect {
-    #[command(subcommand)]
+    /// What to ask
+    #[arg(value_enum)]
     question: Question,
+    /// Ids of tasks (query-task)
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
     #[command(flatten)]
     asked: Asked,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Question {
     /// Whether they are there
     Ping,
@@ -57,6 +60,7 @@ enum Question {
     /// The tasks they know
     Registered,
     /// The queues they take tasks from
+    #[value(alias = "active_queues")]
     ActiveQueues,
     /// Tasks that were called off
     Revoked,
@@ -69,11 +73,8 @@ enum Question {
     /// Their clocks
     Clock,
     /// Where tasks are
-    QueryTask {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    #[value(alias = "query_task")]
+    QueryTask,
 }
 
 /// Tell workers what to do.
@@ -83,58 +84,47 @@ Examples:
   om runtime control pool-grow 2 --worker om@host
   om runtime control add-consumer gpu
   om runtime control rate-limit omegaml.tasks.omega_fit 10/m
+  om runtime control revoke 6f0c… --terminate
   om runtime control shutdown --worker om@host")]
 pub struct Control {
-    #[command(subcommand)]
+    /// What to do
+    #[arg(value_enum)]
     order: Order,
+    /// A number, a label, a task and its rate, or ids of tasks
+    #[arg(value_name = "ARGUMENT")]
+    arguments: Vec<String>,
+    /// Stop tasks that run (revoke)
+    #[arg(long)]
+    terminate: bool,
     #[command(flatten)]
     asked: Asked,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Order {
     /// Run more tasks at the same time
-    PoolGrow {
-        /// So many more
-        #[arg(default_value_t = 1)]
-        number: u32,
-    },
+    #[value(alias = "pool_grow")]
+    PoolGrow,
     /// Run fewer tasks at the same time
-    PoolShrink {
-        /// So many fewer
-        #[arg(default_value_t = 1)]
-        number: u32,
-    },
+    #[value(alias = "pool_shrink")]
+    PoolShrink,
     /// Take tasks of a label, too
-    AddConsumer {
-        /// The label
-        label: String,
-    },
+    #[value(alias = "add_consumer")]
+    AddConsumer,
     /// Take no more tasks of a label
-    CancelConsumer {
-        /// The label
-        label: String,
-    },
+    #[value(alias = "cancel_consumer")]
+    CancelConsumer,
     /// Limit how many tasks of a name are run: 10/s, 100/m, 1000/h; 0 for no limit
-    RateLimit {
-        /// The task's name
-        task: String,
-        /// The limit
-        rate: String,
-    },
+    #[value(alias = "rate_limit")]
+    RateLimit,
     /// Tell what becomes of tasks
+    #[value(alias = "enable_events")]
     EnableEvents,
     /// Do not tell what becomes of tasks
+    #[value(alias = "disable_events")]
     DisableEvents,
     /// Call tasks off; with --terminate also when they run
-    Revoke {
-        /// The tasks' ids
-        #[arg(required = true)]
-        ids: Vec<String>,
-        /// Stop them if they run
-        #[arg(long)]
-        terminate: bool,
-    },
+    Revoke,
     /// End, once running tasks are done
     Shutdown,
 }
@@ -143,6 +133,12 @@ impl Inspect {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let mut arguments = Kwargs::default();
+        match (self.question, self.ids.as_slice()) {
+            (Question::QueryTask, []) => return Err(Error::usage("which tasks? give their ids")),
+            (Question::QueryTask, ids) => arguments.push("ids", texts(ids)),
+            (_, []) => {}
+            (_, [id, ..]) => return Err(surplus(id)),
+        }
         let method = match self.question {
             Question::Ping => "ping",
             Question::Active => "active",
@@ -155,10 +151,7 @@ impl Inspect {
             Question::Conf => "conf",
             Question::Report => "report",
             Question::Clock => "clock",
-            Question::QueryTask { ids } => {
-                arguments.push("ids", texts(&ids));
-                "query_task"
-            }
+            Question::QueryTask => "query_task",
         };
         self.asked.ask(method, arguments, session)
     }
@@ -168,37 +161,54 @@ impl Control {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let mut arguments = Kwargs::default();
-        let method = match self.order {
-            Order::PoolGrow { number } => {
+        let given: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        if self.terminate && self.order != Order::Revoke {
+            return Err(Error::usage("--terminate goes with revoke"));
+        }
+        let method = match (self.order, given.as_slice()) {
+            (Order::PoolGrow | Order::PoolShrink, number @ ([] | [_])) => {
+                let number = match number.first() {
+                    None => 1,
+                    Some(text) => text
+                        .parse::<u16>()
+                        .map_err(|_| Error::usage(format!("`{text}` is no number of threads")))?,
+                };
                 arguments.push("n", Value::Int(number.into()));
-                "pool_grow"
+                match self.order {
+                    Order::PoolGrow => "pool_grow",
+                    _ => "pool_shrink",
+                }
             }
-            Order::PoolShrink { number } => {
-                arguments.push("n", Value::Int(number.into()));
-                "pool_shrink"
-            }
-            Order::AddConsumer { label } => {
-                arguments.push("queue", label.as_str());
+            (Order::AddConsumer, [label]) => {
+                arguments.push("queue", *label);
                 "add_consumer"
             }
-            Order::CancelConsumer { label } => {
-                arguments.push("queue", label.as_str());
+            (Order::CancelConsumer, [label]) => {
+                arguments.push("queue", *label);
                 "cancel_consumer"
             }
-            Order::RateLimit { task, rate } => {
-                arguments.push("task_name", task.as_str());
-                arguments.push("rate_limit", rate.as_str());
+            (Order::AddConsumer | Order::CancelConsumer, []) => {
+                return Err(Error::usage("which label?"));
+            }
+            (Order::RateLimit, [task, rate]) => {
+                arguments.push("task_name", *task);
+                arguments.push("rate_limit", *rate);
                 "rate_limit"
             }
-            Order::EnableEvents => "enable_events",
-            Order::DisableEvents => "disable_events",
-            Order::Revoke { ids, terminate } => {
-                arguments.push("task_id", texts(&ids));
-                arguments.push("terminate", terminate);
+            (Order::RateLimit, [] | [_]) => {
+                return Err(Error::usage("give the task's name and the limit")
+                    .hint("om runtime control rate-limit omegaml.tasks.omega_fit 10/m"));
+            }
+            (Order::EnableEvents, []) => "enable_events",
+            (Order::DisableEvents, []) => "disable_events",
+            (Order::Revoke, []) => return Err(Error::usage("which tasks? give their ids")),
+            (Order::Revoke, _) => {
+                arguments.push("task_id", texts(&self.arguments));
+                arguments.push("terminate", self.terminate);
                 arguments.push("signal", "SIGTERM");
                 "revoke"
             }
-            Order::Shutdown => {
+            (Order::Shutdown, []) => {
                 if self.asked.workers.is_empty()
                     && !session.output.confirm("Shut down all workers?")?
                 {
@@ -206,9 +216,14 @@ impl Control {
                 }
                 "shutdown"
             }
+            (_, [.., surplus]) => return Err(self::surplus(surplus)),
         };
         self.asked.ask(method, arguments, session)
     }
+}
+
+fn surplus(argument: &str) -> Error {
+    Error::usage(format!("`{argument}` is an argument too many"))
 }
 
 impl Asked {

@@ -45,7 +45,8 @@ struct List {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  om runtime tasks show 6f0c… -o yaml")]
+  om runtime tasks show 6f0c… -o yaml
+  om runtime tasks show 6f0c… -o json | jq .error")]
 struct Show {
     /// The task's id
     id: String,

@@ -5,6 +5,10 @@ use super::Options;
 use crate::config::Url;
 use crate::error::{Context, Error, Result};
 use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
+use std::time::Duration;
+
+/// How long a server may take to answer the driver's monitor.
+const BUSY: Duration = Duration::from_secs(20);
 
 /// Who omega|ml authenticates against, whatever the URL says.
 const AUTHENTICATION_DATABASE: &str = "admin";
@@ -93,7 +97,9 @@ impl Address {
                 .build()
         };
         client.app_name = Some(concat!("om ", env!("CARGO_PKG_VERSION")).to_owned());
-        client.connect_timeout = Some(options.timeout);
+        // The selection of a server bounds the attempt to reach one. The driver gives up a
+        // server that answers its monitor later than this: one that is busy does.
+        client.connect_timeout = Some(options.timeout.max(BUSY));
         client.server_selection_timeout = Some(options.timeout);
         client.credential = self.user.as_ref().map(|(name, password)| {
             Credential::builder()

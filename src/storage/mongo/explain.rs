@@ -18,8 +18,10 @@ pub(super) fn command(reading: &Reading) -> Document {
     let mut command = doc! {
         "find": &reading.collection,
         "filter": reading.filter.clone(),
-        "projection": reading.projection(),
     };
+    if let Some(projection) = reading.projection() {
+        command.insert("projection", projection);
+    }
     if !reading.natural {
         command.insert("sort", reading.sort.clone().unwrap_or(doc! { ROW_ID: 1 }));
     }
