@@ -116,7 +116,7 @@ impl Stack {
         guard
             .args(["sh", "-c", script, "sh"])
             .arg(std::process::id().to_string())
-            .arg(self.home.path("."))
+            .arg(self.home.path(""))
             .arg(name)
             .arg(program.get_program())
             .args(program.get_args())
@@ -263,7 +263,6 @@ fn with(home: &Home, mongo: &str, program: impl Into<PathBuf>) -> Command {
         .env("MPLCONFIGDIR", home.path("tmp"))
         // A worker of root's takes pickles only when it is told that they are trusted.
         .env("C_FORCE_ROOT", "1")
-        // A lost connection is to be noticed by a test, not waited for.
         .env("OMP_NUM_THREADS", "1");
     command
 }
