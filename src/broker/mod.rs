@@ -23,6 +23,7 @@ mod death;
 pub mod embedded;
 mod message;
 mod queue;
+mod watched;
 
 pub use death::{HEADER as DEATH_HEADER, dead_queue};
 pub use message::{Message, Properties};

@@ -6,6 +6,7 @@ use super::link::Link;
 use super::publish::{self, Parcel, Routing};
 use super::receive;
 use super::topology::Plan;
+use crate::broker::watched::Watched;
 use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, death};
 use crate::error::{Error, Result};
 use lapin::Acker;
@@ -13,15 +14,12 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How many finished messages may be on their way.
 const FINISHING: usize = 1_000;
-
-/// How often one who waits looks whether the user wants to stop.
-const CHECK: Duration = Duration::from_millis(50);
 
 /// How long the end waits for what is finished.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -39,8 +37,7 @@ pub(super) struct Shared {
     pub max_deliveries: Option<u32>,
     /// There is something for the task to do.
     pub command: Notify,
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Watched<State>,
 }
 
 /// Where a consumer stands.
@@ -73,12 +70,12 @@ pub(super) enum Standing {
 
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Tells those who wait.
     pub fn notify(&self) {
-        self.changed.notify_all();
+        self.state.notify();
     }
 
     /// Waits for a change until `deadline`; none for ever. Whether there is time left.
@@ -87,18 +84,8 @@ impl Shared {
         state: MutexGuard<'a, State>,
         deadline: Option<Instant>,
     ) -> Result<(MutexGuard<'a, State>, bool)> {
-        self.link.options.progress.check()?;
-        let left = deadline.map_or(CHECK, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        });
-        if left.is_zero() {
-            return Ok((state, false));
-        }
-        let (state, _) = self
-            .changed
-            .wait_timeout(state, left.min(CHECK))
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok((state, true))
+        self.state
+            .wait(state, deadline, &*self.link.options.progress)
     }
 }
 
@@ -118,8 +105,7 @@ impl AmqpConsumer {
             prefetch: options.prefetch.max(1),
             max_deliveries: options.max_deliveries,
             command: Notify::new(),
-            state: Mutex::new(state),
-            changed: Condvar::new(),
+            state: Watched::new(state),
         });
         let task = link.threads()?.spawn(receive::run(shared.clone()));
         let consumer = AmqpConsumer {

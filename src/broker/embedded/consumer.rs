@@ -5,20 +5,18 @@ use super::Core;
 use super::bell::Bell;
 use super::messages::{Claimed, Parcel};
 use super::pump::{self, Pump};
+use crate::broker::watched::Watched;
 use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, death};
 use crate::error::{Context, Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How many finished messages may wait for the disk.
 const FINISHING: usize = 1_000;
-
-/// How often one who waits looks whether the user wants to stop.
-const CHECK: Duration = Duration::from_millis(50);
 
 /// Receives messages of the embedded queue.
 pub(super) struct EmbeddedConsumer {
@@ -32,8 +30,7 @@ pub(super) struct Shared {
     pub bell: Bell,
     pub prefetch: usize,
     max_deliveries: Option<u32>,
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Watched<State>,
 }
 
 /// Where a consumer stands.
@@ -81,12 +78,12 @@ pub(super) enum Settle {
 
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Tells those who wait.
     pub fn notify(&self) {
-        self.changed.notify_all();
+        self.state.notify();
     }
 
     /// Waits for a change until `deadline`; none for ever. Whether there is time left.
@@ -95,18 +92,8 @@ impl Shared {
         state: MutexGuard<'a, State>,
         deadline: Option<Instant>,
     ) -> Result<(MutexGuard<'a, State>, bool)> {
-        self.core.options.progress.check()?;
-        let left = deadline.map_or(CHECK, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        });
-        if left.is_zero() {
-            return Ok((state, false));
-        }
-        let (state, _) = self
-            .changed
-            .wait_timeout(state, left.min(CHECK))
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok((state, true))
+        self.state
+            .wait(state, deadline, &*self.core.options.progress)
     }
 }
 
@@ -120,7 +107,7 @@ impl EmbeddedConsumer {
             bell,
             prefetch: usize::from(options.prefetch.max(1)),
             max_deliveries: options.max_deliveries,
-            state: Mutex::new(State {
+            state: Watched::new(State {
                 id: entered.id,
                 queues: entered.queues,
                 ready: VecDeque::new(),
@@ -130,7 +117,6 @@ impl EmbeddedConsumer {
                 failure: None,
                 closing: false,
             }),
-            changed: Condvar::new(),
         });
         let pump = Pump::new(shared.clone(), entered.presence);
         let pump = std::thread::Builder::new()

@@ -1,0 +1,56 @@
+//! What a consumer's users and its background work share: a state behind a lock, and
+//! waiting for it to change.
+
+use crate::error::Result;
+use crate::progress::Progress;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often one who waits looks whether the user wants to stop.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// A state that can be waited for.
+#[derive(Default)]
+pub(super) struct Watched<T> {
+    state: Mutex<T>,
+    changed: Condvar,
+}
+
+impl<T> Watched<T> {
+    pub fn new(state: T) -> Self {
+        Watched {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who wait.
+    pub fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits for a change until `deadline`; none for ever. Whether there is time left.
+    pub fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+        progress: &dyn Progress,
+    ) -> Result<(MutexGuard<'a, T>, bool)> {
+        progress.check()?;
+        let left = deadline.map_or(CHECK, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        if left.is_zero() {
+            return Ok((state, false));
+        }
+        let (state, _) = self
+            .changed
+            .wait_timeout(state, left.min(CHECK))
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok((state, true))
+    }
+}
