@@ -5,9 +5,6 @@ use super::{Config, Profile, StoreUrl, Url};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 
-/// What omega|ml uses when no broker is set.
-const DEFAULT_URL: &str = "amqp://admin:foobar@localhost:5672//";
-
 /// The broker of the profile in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerSettings {
@@ -33,7 +30,7 @@ impl Config {
     /// `OMEGA_BROKER` says: a cluster's workers do not see the directory.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile has no broker in this version.
+    /// [`crate::ErrorKind::Usage`] when the profile has no broker.
     pub fn broker(&self) -> Result<BrokerSettings> {
         match self.profile() {
             Profile::Embedded(url) => Ok(BrokerSettings::Directory(url.clone())),
@@ -46,7 +43,12 @@ impl Config {
                 Ok(BrokerSettings::Amqp(AmqpSettings {
                     url: celery
                         .or_else(|| broker.clone())
-                        .unwrap_or_else(|| Url::new(DEFAULT_URL)),
+                        .ok_or_else(|| {
+                            // omega|ml's default has a password that everybody knows.
+                            Error::usage("this profile has no broker, so it has no workers")
+                                .on("OMEGA_BROKER")
+                                .hint("om config set OMEGA_BROKER - (amqp://user:password@host:5672//)")
+                        })?,
                     tls: self.is_on("OMEGA_USESSL"),
                     ca_file: self.text("CA_CERTS_PATH").map(PathBuf::from),
                 }))

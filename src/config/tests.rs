@@ -234,12 +234,9 @@ fn tasks_are_queued_where_objects_live() {
     );
     let mut machine = Machine::new();
     machine.variable("OMEGA_MONGO_URL", "mongodb://db/x");
-    let defaults = AmqpSettings {
-        url: Url::new("amqp://admin:foobar@localhost:5672//"),
-        tls: false,
-        ca_file: None,
-    };
-    assert_eq!(amqp(&machine), defaults);
+    let none = broker(&machine).unwrap_err();
+    assert_eq!(none.kind(), crate::ErrorKind::Usage);
+    assert_eq!(none.object(), Some("OMEGA_BROKER"));
     machine.variable("OMEGA_BROKER", "amqp://u:CANARY@mq//");
     machine.variable("OMEGA_USESSL", "1");
     machine.variable("CA_CERTS_PATH", "/etc/ca.pem");
