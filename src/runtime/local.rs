@@ -21,7 +21,13 @@ impl LocalRuntime {
 }
 
 impl Runtime for LocalRuntime {
-    fn run(&self, call: &TaskCall, _options: &SubmitOptions) -> Result<Outcome> {
+    fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
+        if *options != SubmitOptions::default() {
+            return Err(Error::usage(
+                "time limits, retries, priorities and expiry are for tasks of workers",
+            )
+            .hint("name the workers: --require LABEL"));
+        }
         match call {
             TaskCall::Model(call) => call.run(&self.objects),
             _ => Err(Error::usage("only models run in this process")

@@ -132,9 +132,8 @@ impl QueueRuntime {
             reply_to: lasting.then(|| reply_to.name.clone()),
             ..TaskRecord::new(&id, &task)
         };
-        self.broker.declare(&Queue::task(label))?;
         self.tasks.submit(&record)?;
-        if let Err(error) = self.broker.publish(&Letter::new(label, sent)) {
+        if let Err(error) = self.publish(&Letter::new(label, sent)) {
             // What may have been sent all the same stays in the book.
             if error.kind() != ErrorKind::TimedOut {
                 self.tasks.withdraw(&id)?;
@@ -142,6 +141,17 @@ impl QueueRuntime {
             return Err(error);
         }
         Ok(id)
+    }
+
+    /// Publishes a task. Its queue is made when it is missing, which it mostly is not.
+    fn publish(&self, letter: &Letter) -> Result<()> {
+        match self.broker.publish(letter) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.broker.declare(&Queue::task(&letter.queue))?;
+                self.broker.publish(letter)
+            }
+            published => published,
+        }
     }
 
     /// Waits for the reply to a task that this client has sent.

@@ -65,7 +65,7 @@ impl Ending {
     pub fn is_too_large(&self) -> Option<usize> {
         match self {
             Ending::Success(result) => {
-                let size = result.to_string().len();
+                let size = json_size(result);
                 (size > LARGEST_RESULT).then_some(size)
             }
             Ending::Failure(_) | Ending::Revoked => None,
@@ -342,6 +342,25 @@ fn task(record: Record) -> Result<TaskRecord> {
     body.insert("state", record.state);
     bson::deserialize_from_bson(Bson::Document(body))
         .context(|| format!("the record of task {} is malformed", record.id))
+}
+
+/// Bytes of a value as JSON, which is not made.
+fn json_size(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        Err(_) => usize::MAX,
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -44,7 +44,7 @@ struct Closing {
     delivery: Delivery,
     ending: Ending,
     replies: Vec<Letter>,
-    event: Event,
+    event: Option<Event>,
 }
 
 /// Enters endings until nobody can send any more.
@@ -79,9 +79,16 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
         }
     }
     let Some(mine) = enter(shared, &closings) else {
-        // The leases will run out, and others do it again.
+        // The leases will run out, and somebody does it again.
         for closing in closings {
-            shared.holding.remove(&closing.held.message.id);
+            let id = &closing.held.message.id;
+            shared.holding.remove(id);
+            if let Err(error) = shared
+                .consumer
+                .requeue(closing.delivery, shared.options.lease)
+            {
+                tracing::warn!("task {id}: {error}");
+            }
         }
         return;
     };
@@ -91,7 +98,9 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
         let done = match mine.contains(&id) {
             true => {
                 shared.counts.done(&closing.held.message.task);
-                shared.events.tell(closing.event);
+                if let Some(event) = closing.event {
+                    shared.events.tell(|| event);
+                }
                 shared.consumer.finish(closing.delivery, closing.replies)
             }
             false => {
@@ -139,7 +148,7 @@ fn closing(
     shared: &Shared,
     ended: &Ended,
     delivery: &Delivery,
-) -> Option<(Ending, Vec<Letter>, Event)> {
+) -> Option<(Ending, Vec<Letter>, Option<Event>)> {
     let task = &ended.held.message;
     let by = Serializer::of(&delivery.message.properties).unwrap_or_default();
     let sender = &shared.sender;
@@ -172,7 +181,10 @@ fn closing(
                 .held
                 .started()
                 .map_or(0.0, |start| start.at.elapsed().as_secs_f64());
-            let event = Event::succeeded(sender, &task.id, &answer.value, seconds);
+            let event = shared
+                .events
+                .are_wanted()
+                .then(|| Event::succeeded(sender, &task.id, &answer.value, seconds));
             Some((ending, letters, event))
         }
         Err(Failure::Failed { exception, passing }) => {
@@ -196,7 +208,7 @@ fn closing(
         }
         Err(Failure::Stopped(Reason::Revoked)) => {
             let letters = reply(shared, &ended.held, Reply::revoked(&task.id, "terminated"));
-            let event = Event::revoked(sender, &task.id, true, false);
+            let event = Some(Event::revoked(sender, &task.id, true, false));
             Some((Ending::Revoked, Vec::from_iter(letters), event))
         }
         Err(Failure::Stopped(Reason::Lost | Reason::Shutdown)) => None,
@@ -229,7 +241,7 @@ fn let_go(shared: &Shared, ended: Ended, delivery: Delivery) {
             letters.push(letter);
             shared
                 .events
-                .tell(Event::retried(&shared.sender, id, exception, &text));
+                .tell(|| Event::retried(&shared.sender, id, exception, &text));
             shared.consumer.finish(delivery, letters)
         }
         Err(Failure::Elsewhere(why)) => {
@@ -261,7 +273,7 @@ fn failed(
     ended: &Ended,
     exception: &Exception,
     by: Serializer,
-) -> (Ending, Vec<Letter>, Event) {
+) -> (Ending, Vec<Letter>, Option<Event>) {
     let task = &ended.held.message;
     let text = exception.to_string();
     let traceback = format!("{text}\n");
@@ -277,7 +289,12 @@ fn failed(
         Err(error) => tracing::warn!("task {}: a callback cannot be sent: {error}", task.id),
     }
     letters.extend(self::reply(shared, &ended.held, reply));
-    let event = Event::failed(&shared.sender, &task.id, exception, &traceback);
+    let event = Some(Event::failed(
+        &shared.sender,
+        &task.id,
+        exception,
+        &traceback,
+    ));
     (failure(exception), letters, event)
 }
 

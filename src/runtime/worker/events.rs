@@ -47,12 +47,12 @@ impl Events {
         self.clock.load(Ordering::Relaxed)
     }
 
-    /// Queues an event of a task.
-    pub fn tell(&self, event: Event) {
+    /// Queues an event of a task, which is made only if it is wanted.
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
         if !self.are_wanted() {
             return;
         }
-        let event = event.at(seconds(), self.tick());
+        let event = event().at(seconds(), self.tick());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MOST_WAITING {
             waiting.push(event);

@@ -160,12 +160,9 @@ fn drop_task(shared: &Shared, task: &TaskMessage, delivery: Delivery, reason: &s
     if let Err(error) = entered {
         tracing::warn!("task {}: {error}", task.id);
     }
-    shared.events.tell(Event::revoked(
-        &shared.sender,
-        &task.id,
-        false,
-        reason == "expired",
-    ));
+    shared
+        .events
+        .tell(|| Event::revoked(&shared.sender, &task.id, false, reason == "expired"));
     let limits = (None, None);
     let held = Held::new(task.clone(), delivery, 0, limits);
     let letters = ending::reply(shared, &held, Reply::revoked(&task.id, reason));
@@ -221,7 +218,9 @@ fn claim(shared: &Shared, batch: Vec<(TaskMessage, Delivery)>) {
 }
 
 fn take(shared: &Shared, task: TaskMessage, delivery: Delivery, attempts: i64) {
-    shared.events.tell(Event::received(&shared.sender, &task));
+    shared
+        .events
+        .tell(|| Event::received(&shared.sender, &task));
     let limits = (shared.options.soft_limit, shared.options.hard_limit);
     let held = Arc::new(Held::new(task, delivery, attempts, limits));
     shared.holding.add(&held);

@@ -33,7 +33,7 @@ use events::Events;
 use held::{Held, Holding};
 use pool::{Next, Pool};
 use rate::Rates;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender as Channel, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -109,7 +109,7 @@ struct Shared {
     counts: Counts,
     events: Events,
     rates: Rates,
-    revoked: Mutex<VecDeque<String>>,
+    revoked: Mutex<Revoked>,
     company: Mutex<HashMap<String, (Instant, bool)>>,
     stopping: AtomicBool,
     ended: AtomicBool,
@@ -273,10 +273,8 @@ impl Shared {
         if !held.start() {
             return Next::Stay;
         }
-        self.events.tell(super::celery::event::Event::started(
-            &self.sender,
-            &held.message.id,
-        ));
+        self.events
+            .tell(|| super::celery::event::Event::started(&self.sender, &held.message.id));
         tracing::debug!("task {} starts: {}", held.message.id, held.message.task);
         let outcome = execute::execute(self, &held);
         let next = match held.stop.is_abandoned() {
@@ -344,12 +342,7 @@ impl Shared {
     /// Remembers that a task is called off; with `terminate` one that runs is stopped.
     fn revoke(&self, id: &str, terminate: bool) {
         let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !revoked.iter().any(|known| known == id) {
-            if revoked.len() >= MOST_REVOKED {
-                revoked.pop_front();
-            }
-            revoked.push_back(id.to_owned());
-        }
+        revoked.add(id);
         drop(revoked);
         if terminate {
             control::terminate(self, id);
@@ -358,12 +351,12 @@ impl Shared {
 
     fn is_revoked(&self, id: &str) -> bool {
         let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.iter().any(|known| known == id)
+        revoked.ids.contains(id)
     }
 
     fn revoked(&self) -> Vec<String> {
         let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.iter().cloned().collect()
+        revoked.order.iter().cloned().collect()
     }
 
     /// Whether other workers receive from the queue of a message.
@@ -380,6 +373,27 @@ impl Shared {
             .is_ok_and(|depth| depth.consumers > 1);
         company.insert(delivery.queue.clone(), (Instant::now(), answer));
         answer
+    }
+}
+
+/// Tasks that were called off; the oldest are forgotten when there are too many.
+#[derive(Default)]
+struct Revoked {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Revoked {
+    fn add(&mut self, id: &str) {
+        if !self.ids.insert(id.to_owned()) {
+            return;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > MOST_REVOKED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
     }
 }
 
