@@ -140,7 +140,9 @@ fn failures_and_cancellations_are_told() {
         let claims = tasks.claim(&[sent("b")], "w", LEASE).unwrap();
         assert!(matches!(&claims[0], Claim::Finished(task) if task.state == TaskState::Revoked));
         tasks.submit(&sent("c")).unwrap();
-        assert!(tasks.learn("c", &Ending::Success(json!([[1.0]]))).unwrap());
+        let learned = tasks.learn("c", &Ending::Success(json!([[1.0]]))).unwrap();
+        assert_eq!(learned, tasks.get("c").unwrap());
+        assert_eq!(tasks.learn("c", &Ending::Revoked).unwrap(), learned);
         let states = |states: &[TaskState]| {
             let selection = TaskSelection {
                 states: states.to_vec(),

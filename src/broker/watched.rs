@@ -3,24 +3,25 @@
 
 use crate::error::Result;
 use crate::progress::Progress;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often one who waits looks whether the user wants to stop.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// A state that can be waited for.
-#[derive(Default)]
+/// A state that can be waited for, unless the user wants to stop.
 pub(super) struct Watched<T> {
     state: Mutex<T>,
     changed: Condvar,
+    progress: Arc<dyn Progress>,
 }
 
 impl<T> Watched<T> {
-    pub fn new(state: T) -> Self {
+    pub fn new(state: T, progress: Arc<dyn Progress>) -> Self {
         Watched {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            progress,
         }
     }
 
@@ -38,9 +39,8 @@ impl<T> Watched<T> {
         &self,
         state: MutexGuard<'a, T>,
         deadline: Option<Instant>,
-        progress: &dyn Progress,
     ) -> Result<(MutexGuard<'a, T>, bool)> {
-        progress.check()?;
+        self.progress.check()?;
         let left = deadline.map_or(CHECK, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });

@@ -17,7 +17,7 @@ use super::record::{TaskError, TaskRecord, TaskState};
 use super::tasks::{Ending, Tasks};
 use super::worker::RETRIES_HEADER;
 use super::{Objects, Outcome, Runtime, SubmitOptions};
-use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Queue};
+use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Message, Queue};
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -170,13 +170,13 @@ impl QueueRuntime {
                 );
             }
             if let Some(delivery) = replies.consumer.next(LOOK)? {
-                let reply = Reply::read(&delivery.message);
-                let of = delivery.message.properties.correlation_id.clone();
+                let of = delivery.message.properties.correlation_id.as_deref();
+                let learned = match of == Some(id) {
+                    true => self.learned(id, &delivery.message)?,
+                    false => None,
+                };
                 replies.consumer.ack(delivery)?;
-                if of.as_deref() != Some(id) {
-                    continue;
-                }
-                if let Some(record) = self.learned(id, &reply?)? {
+                if let Some(record) = learned {
                     return Ok(record);
                 }
                 continue;
@@ -200,20 +200,28 @@ impl QueueRuntime {
         }
     }
 
-    /// Enters what a reply says; the record when the task is finished.
-    fn learned(&self, id: &str, reply: &Reply) -> Result<Option<TaskRecord>> {
-        if !reply.state.is_final() {
-            return Ok(None);
+    /// Enters what a reply says, also that it cannot be read; the record when the task is
+    /// finished.
+    fn learned(&self, id: &str, message: &Message) -> Result<Option<TaskRecord>> {
+        let ending = match Reply::read(message) {
+            Ok(reply) if !reply.state.is_final() => return Ok(None),
+            Ok(reply) => ending_of(&reply),
+            Err(error) => Ending::Failure(TaskError {
+                message: format!("its answer cannot be read: {error}"),
+                ..TaskError::default()
+            }),
+        };
+        let known = self.tasks.get(id)?;
+        if known.state.is_final() {
+            return Ok(Some(known));
         }
-        let ending = ending_of(reply);
-        if ending.is_too_large().is_none() {
-            self.tasks.learn(id, &ending)?;
-            return self.tasks.get(id).map(Some);
-        }
+        let Some(size) = ending.is_too_large() else {
+            return self.tasks.learn(id, &ending).map(Some);
+        };
         // Too large to be kept, but here it is.
-        let mut record = self.tasks.get(id)?;
-        record.state = TaskState::Success;
-        if let Ending::Success(result) = ending {
+        let kept = format!("an answer of {size} bytes, which were not kept");
+        let mut record = self.tasks.learn(id, &Ending::Success(kept.into()))?;
+        if let (TaskState::Success, Ending::Success(result)) = (record.state, ending) {
             record.result = result;
         }
         Ok(Some(record))
@@ -339,7 +347,7 @@ impl Runtime for QueueRuntime {
                 None => std::thread::sleep(pause.min(Duration::from_millis(50))),
                 Some(consumer) => {
                     if let Some(delivery) = consumer.next(pause)? {
-                        let learned = self.learned(id, &Reply::read(&delivery.message)?)?;
+                        let learned = self.learned(id, &delivery.message)?;
                         consumer.ack(delivery)?;
                         if let Some(record) = learned {
                             return Ok(record);

@@ -240,12 +240,17 @@ impl Tasks {
             owner: Some(worker.to_owned()),
             ..When::states(&[TaskState::Started.word()])
         };
-        self.end(endings, &[mine])
+        let ended = self.end(endings, &[mine])?;
+        Ok(ended.into_iter().map(|record| record.id).collect())
     }
 
-    /// Enters the answer of a worker that is another program; whether it is the first.
-    pub fn learn(&self, id: &str, ending: &Ending) -> Result<bool> {
-        Ok(!self.end(&[(id, ending)], &[unfinished()])?.is_empty())
+    /// Enters the answer of a worker that is another program, if it is the first; the task
+    /// as it is then.
+    pub fn learn(&self, id: &str, ending: &Ending) -> Result<TaskRecord> {
+        match self.end(&[(id, ending)], &[unfinished()])?.pop() {
+            Some(record) => task(record),
+            None => self.get(id),
+        }
     }
 
     /// Calls a task off, unless it is finished; whether it was not.
@@ -254,7 +259,7 @@ impl Tasks {
         Ok(!ended.is_empty())
     }
 
-    fn end(&self, endings: &[(&str, &Ending)], conditions: &[When]) -> Result<Vec<String>> {
+    fn end(&self, endings: &[(&str, &Ending)], conditions: &[When]) -> Result<Vec<Record>> {
         let changes = endings
             .iter()
             .map(|(id, ending)| {
@@ -265,8 +270,7 @@ impl Tasks {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let ended = self.records.change(&changes)?;
-        Ok(ended.into_iter().map(|record| record.id).collect())
+        self.records.change(&changes)
     }
 
     fn ended(&self, ending: &Ending) -> Result<Change> {

@@ -13,8 +13,8 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub max_deliveries: Option<u32>,
     /// There is something for the task to do.
     pub command: Notify,
-    state: Watched<State>,
+    pub state: Watched<State>,
 }
 
 /// Where a consumer stands.
@@ -68,27 +68,6 @@ pub(super) enum Standing {
     Refused(Error),
 }
 
-impl Shared {
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    /// Tells those who wait.
-    pub fn notify(&self) {
-        self.state.notify();
-    }
-
-    /// Waits for a change until `deadline`; none for ever. Whether there is time left.
-    fn wait<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-    ) -> Result<(MutexGuard<'a, State>, bool)> {
-        self.state
-            .wait(state, deadline, &*self.link.options.progress)
-    }
-}
-
 impl AmqpConsumer {
     pub fn start(link: &Arc<Link>, queues: &[Queue], options: &ConsumeOptions) -> Result<Self> {
         let mut state = State {
@@ -105,7 +84,7 @@ impl AmqpConsumer {
             prefetch: options.prefetch.max(1),
             max_deliveries: options.max_deliveries,
             command: Notify::new(),
-            state: Watched::new(state),
+            state: Watched::new(state, link.options.progress.clone()),
         });
         let task = link.threads()?.spawn(receive::run(shared.clone()));
         let consumer = AmqpConsumer {
@@ -122,7 +101,7 @@ impl AmqpConsumer {
         // Twice: once to find that the connection was lost, once for the next one.
         let limit = (!options.endless).then_some(options.timeout * 2);
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         loop {
             let asked = |wanted: &Wanted| {
                 queues
@@ -145,7 +124,7 @@ impl AmqpConsumer {
                 return Ok(());
             }
             let left;
-            (state, left) = self.shared.wait(state, deadline)?;
+            (state, left) = self.shared.state.wait(state, deadline)?;
             if !left {
                 return Err(unreachable(
                     "the connection was lost",
@@ -157,7 +136,7 @@ impl AmqpConsumer {
 
     /// Takes what it takes to acknowledge a message, if it is still ours.
     fn take(&self, receipt: Receipt) -> Option<Acker> {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         if receipt.epoch != state.epoch {
             return None;
         }
@@ -231,7 +210,7 @@ impl State {
 impl Consumer for AmqpConsumer {
     fn next(&self, timeout: Duration) -> Result<Option<Delivery>> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         loop {
             if let Some(error) = state.failure.take() {
                 return Err(error);
@@ -243,11 +222,11 @@ impl Consumer for AmqpConsumer {
                 }
                 drop(state);
                 self.reject(delivery, &death::too_often(before))?;
-                state = self.shared.state();
+                state = self.shared.state.lock();
                 continue;
             }
             let left;
-            (state, left) = self.shared.wait(state, deadline)?;
+            (state, left) = self.shared.state.wait(state, deadline)?;
             if !left {
                 return Ok(None);
             }
@@ -292,9 +271,9 @@ impl Consumer for AmqpConsumer {
             .map(Parcel::new)
             .collect::<Result<Vec<_>>>()?;
         let acker = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             while state.finishing >= FINISHING {
-                (state, _) = self.shared.wait(state, None)?;
+                (state, _) = self.shared.state.wait(state, None)?;
             }
             state.finishing += 1;
             match delivery.receipt.epoch == state.epoch {
@@ -313,23 +292,23 @@ impl Consumer for AmqpConsumer {
                     Some(_) => give_back(&acker).await,
                 };
             }
-            let mut state = shared.state();
+            let mut state = shared.state.lock();
             state.finishing = state.finishing.saturating_sub(1);
             if failure.is_some() {
                 state.failure = failure;
             }
             drop(state);
-            shared.notify();
+            shared.state.notify();
         });
         Ok(())
     }
 
     fn settle(&self, timeout: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         while state.finishing > 0 {
             let left;
-            (state, left) = self.shared.wait(state, deadline)?;
+            (state, left) = self.shared.state.wait(state, deadline)?;
             if !left {
                 return Ok(false);
             }
@@ -338,13 +317,13 @@ impl Consumer for AmqpConsumer {
     }
 
     fn add(&self, queue: &Queue) -> Result<()> {
-        self.shared.state().want(Plan::new(queue)?);
+        self.shared.state.lock().want(Plan::new(queue)?);
         self.shared.command.notify_one();
         self.wait_for(std::slice::from_ref(queue))
     }
 
     fn cancel(&self, queue: &str) -> Result<bool> {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         let before = state.queues.len();
         state
             .queues
@@ -363,7 +342,7 @@ impl Consumer for AmqpConsumer {
     }
 
     fn queues(&self) -> Vec<String> {
-        let state = self.shared.state();
+        let state = self.shared.state.lock();
         state
             .queues
             .iter()
@@ -379,7 +358,7 @@ impl Drop for AmqpConsumer {
         {
             tracing::debug!("{error}");
         }
-        self.shared.state().closing = true;
+        self.shared.state.lock().closing = true;
         self.shared.command.notify_one();
         if let (Some(task), Ok(threads)) = (self.task.take(), self.shared.link.threads())
             && tokio::runtime::Handle::try_current().is_err()

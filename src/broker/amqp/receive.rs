@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut begun = Instant::now();
     loop {
-        if shared.state().closing {
+        if shared.state.lock().closing {
             return;
         }
         let patiently = shared.link.patiently();
@@ -54,7 +54,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// What came by the last channel is not ours any more.
 fn forget(shared: &Shared) {
-    let mut state = shared.state();
+    let mut state = shared.state.lock();
     state.epoch = epoch();
     state.ready.clear();
     state.held.clear();
@@ -98,7 +98,7 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
             retry = Some(Instant::now() + RETRY);
         }
         let event = loop {
-            if shared.state().closing {
+            if shared.state.lock().closing {
                 // What is held goes back to the queues.
                 return live.guard(channel.close(200, "done".into())).await;
             }
@@ -140,7 +140,7 @@ async fn session(shared: &Arc<Shared>, live: &Arc<Live>) -> lapin::Result<()> {
             }
             Event::Ended(place) => {
                 let ended = subscribed.remove(place);
-                let mut state = shared.state();
+                let mut state = shared.state.lock();
                 for wanted in &mut state.queues {
                     if wanted.plan.name == ended.plan.name {
                         wanted.standing = Standing::Waiting;
@@ -162,7 +162,7 @@ async fn update(
     subscribed: &mut Vec<Subscribed>,
 ) -> lapin::Result<bool> {
     let wanted: Vec<Plan> = {
-        let state = shared.state();
+        let state = shared.state.lock();
         state
             .queues
             .iter()
@@ -207,7 +207,7 @@ async fn update(
                 Standing::Refused(explain(&error, &shared.link.url))
             }
         };
-        let mut state = shared.state();
+        let mut state = shared.state.lock();
         for wanted in &mut state.queues {
             if wanted.plan.name == plan.name {
                 wanted.standing = match &standing {
@@ -218,7 +218,7 @@ async fn update(
             }
         }
         drop(state);
-        shared.notify();
+        shared.state.notify();
     }
     Ok(refused)
 }
@@ -277,7 +277,7 @@ async fn take_in(shared: &Arc<Shared>, plan: &Plan, delivery: message::Delivery)
         });
         return;
     }
-    let mut state = shared.state();
+    let mut state = shared.state.lock();
     let number = state.next;
     state.next += 1;
     state.held.insert(number, delivery.acker);
@@ -293,7 +293,7 @@ async fn take_in(shared: &Arc<Shared>, plan: &Plan, delivery: message::Delivery)
         receipt,
     });
     drop(state);
-    shared.notify();
+    shared.state.notify();
 }
 
 /// Writes into a message how often it was delivered before.

@@ -10,8 +10,8 @@ use crate::broker::{ConsumeOptions, Consumer, Delivery, Letter, Queue, Receipt, 
 use crate::error::{Context, Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub bell: Bell,
     pub prefetch: usize,
     max_deliveries: Option<u32>,
-    state: Watched<State>,
+    pub state: Watched<State>,
 }
 
 /// Where a consumer stands.
@@ -76,27 +76,6 @@ pub(super) enum Settle {
     Back(Duration),
 }
 
-impl Shared {
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    /// Tells those who wait.
-    pub fn notify(&self) {
-        self.state.notify();
-    }
-
-    /// Waits for a change until `deadline`; none for ever. Whether there is time left.
-    fn wait<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-    ) -> Result<(MutexGuard<'a, State>, bool)> {
-        self.state
-            .wait(state, deadline, &*self.core.options.progress)
-    }
-}
-
 impl EmbeddedConsumer {
     pub fn start(core: &Arc<Core>, queues: &[Queue], options: &ConsumeOptions) -> Result<Self> {
         let entered = pump::enter(core, queues)?;
@@ -107,16 +86,19 @@ impl EmbeddedConsumer {
             bell,
             prefetch: usize::from(options.prefetch.max(1)),
             max_deliveries: options.max_deliveries,
-            state: Watched::new(State {
-                id: entered.id,
-                queues: entered.queues,
-                ready: VecDeque::new(),
-                held: HashMap::new(),
-                orders: Vec::new(),
-                finishing: 0,
-                failure: None,
-                closing: false,
-            }),
+            state: Watched::new(
+                State {
+                    id: entered.id,
+                    queues: entered.queues,
+                    ready: VecDeque::new(),
+                    held: HashMap::new(),
+                    orders: Vec::new(),
+                    finishing: 0,
+                    failure: None,
+                    closing: false,
+                },
+                core.options.progress.clone(),
+            ),
         });
         let pump = Pump::new(shared.clone(), entered.presence);
         let pump = std::thread::Builder::new()
@@ -132,7 +114,7 @@ impl EmbeddedConsumer {
     /// Has the pump do something and waits until it is done.
     fn ask(&self, order: impl FnOnce(SyncSender<Result<bool>>) -> Order) -> Result<bool> {
         let (done, answer) = sync_channel(1);
-        self.shared.state().orders.push(order(done));
+        self.shared.state.lock().orders.push(order(done));
         self.shared.bell.ring();
         answer
             .recv()
@@ -151,7 +133,7 @@ impl EmbeddedConsumer {
 impl Consumer for EmbeddedConsumer {
     fn next(&self, timeout: Duration) -> Result<Option<Delivery>> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         loop {
             if let Some(error) = state.failure.take() {
                 return Err(error);
@@ -164,11 +146,11 @@ impl Consumer for EmbeddedConsumer {
                 }
                 drop(state);
                 self.reject(delivery, &death::too_often(before))?;
-                state = self.shared.state();
+                state = self.shared.state.lock();
                 continue;
             }
             let left;
-            (state, left) = self.shared.wait(state, deadline)?;
+            (state, left) = self.shared.state.wait(state, deadline)?;
             if !left {
                 return Ok(None);
             }
@@ -196,9 +178,9 @@ impl Consumer for EmbeddedConsumer {
             .into_iter()
             .map(Parcel::owned)
             .collect::<Result<_>>()?;
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         while state.finishing >= FINISHING {
-            (state, _) = self.shared.wait(state, None)?;
+            (state, _) = self.shared.state.wait(state, None)?;
         }
         state.finishing += 1;
         state.orders.push(Order::Settle {
@@ -213,13 +195,13 @@ impl Consumer for EmbeddedConsumer {
 
     fn settle(&self, timeout: Duration) -> Result<bool> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         while state.finishing > 0 {
             if let Some(error) = state.failure.take() {
                 return Err(error);
             }
             let left;
-            (state, left) = self.shared.wait(state, deadline)?;
+            (state, left) = self.shared.state.wait(state, deadline)?;
             if !left {
                 return Ok(false);
             }
@@ -236,7 +218,7 @@ impl Consumer for EmbeddedConsumer {
     }
 
     fn queues(&self) -> Vec<String> {
-        let state = self.shared.state();
+        let state = self.shared.state.lock();
         state
             .queues
             .iter()
@@ -270,7 +252,7 @@ fn delivery(state: &State, claimed: Claimed) -> Delivery {
 
 impl Drop for EmbeddedConsumer {
     fn drop(&mut self) {
-        self.shared.state().closing = true;
+        self.shared.state.lock().closing = true;
         self.shared.bell.ring();
         if let Some(pump) = self.pump.take()
             && pump.join().is_err()

@@ -100,7 +100,7 @@ impl Pump {
     pub fn run(mut self) {
         loop {
             let (orders, closing) = {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 (std::mem::take(&mut state.orders), state.closing)
             };
             if closing {
@@ -111,7 +111,7 @@ impl Pump {
                 Ok(None) => {}
                 Ok(Some(pause)) => {
                     let idle = || {
-                        let state = self.shared.state();
+                        let state = self.shared.state.lock();
                         state.orders.is_empty() && !state.closing
                     };
                     if let Err(error) = self.shared.bell.wait(pause, idle) {
@@ -120,8 +120,8 @@ impl Pump {
                     }
                 }
                 Err(error) => {
-                    self.shared.state().failure = Some(error);
-                    self.shared.notify();
+                    self.shared.state.lock().failure = Some(error);
+                    self.shared.state.notify();
                     std::thread::sleep(RETRY);
                 }
             }
@@ -132,7 +132,7 @@ impl Pump {
     fn step(&mut self, orders: Vec<Order>) -> Result<Option<Duration>> {
         let core = self.shared.core.clone();
         if self.watched.elapsed() >= WATCH {
-            let own = self.shared.state().id;
+            let own = self.shared.state.lock().id;
             let neighbour = |connection: &_| {
                 presence::neighbour(connection, own).map(|found| found.into_iter().collect())
             };
@@ -166,7 +166,7 @@ impl Pump {
 
     /// How many messages may be claimed from which queue.
     fn room(&self) -> Vec<(i64, usize)> {
-        let state = self.shared.state();
+        let state = self.shared.state.lock();
         let mut held = HashMap::new();
         for queue in state.held.values() {
             *held.entry(*queue).or_insert(0) += 1;
@@ -202,11 +202,11 @@ impl Pump {
 
     fn add(&self, queue: Queue) -> Result<bool> {
         let core = &self.shared.core;
-        let own = self.shared.state().id;
+        let own = self.shared.state.lock().id;
         let number = core.write(Durability::Process, |transaction, _| {
             queues::subscribe(transaction, &queue, own, now())
         })?;
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         let new = state.queues.iter().all(|(known, _)| *known != number);
         if new {
             state.queues.push((number, queue));
@@ -216,7 +216,7 @@ impl Pump {
 
     fn cancel(&self, name: &str) -> Result<bool> {
         let (own, found, unseen) = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             let place = state
                 .queues
                 .iter()
@@ -255,7 +255,7 @@ impl Pump {
                 Ok(())
             }
             Err(error) => {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 orders.retain(|order| match order {
                     Order::Settle {
                         done: Some(done), ..
@@ -275,7 +275,7 @@ impl Pump {
     fn transact(&self, orders: &[Order]) -> Result<Turn> {
         let core = &self.shared.core;
         let (id, wanted, held) = {
-            let state = self.shared.state();
+            let state = self.shared.state.lock();
             (state.id, state.queues.clone(), state.held.clone())
         };
         let room = self.room();
@@ -330,7 +330,7 @@ impl Pump {
 
     /// Tells everybody what was done.
     fn done(&self, orders: Vec<Order>, turn: Turn) {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state.lock();
         for (order, answer) in orders.into_iter().zip(turn.answers) {
             if let Order::Settle { receipt, done, .. } = order {
                 state.held.remove(&receipt.id());
@@ -356,14 +356,14 @@ impl Pump {
             state.ready.push_back(claimed);
         }
         drop(state);
-        self.shared.notify();
+        self.shared.state.notify();
     }
 
     /// Brings what is done to the database and gives back the rest.
     fn close(self, orders: Vec<Order>) {
         let orders = self.own_transactions(orders);
         let (id, unseen) = {
-            let mut state = self.shared.state();
+            let mut state = self.shared.state.lock();
             (state.id, std::mem::take(&mut state.ready))
         };
         let closed = self

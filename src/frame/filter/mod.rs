@@ -6,9 +6,12 @@ mod expression;
 mod keyword;
 mod lexer;
 mod literal;
+mod order;
 mod plan;
 #[cfg(test)]
 mod tests;
+
+pub use order::Order;
 
 use crate::error::Result;
 use std::collections::BTreeSet;

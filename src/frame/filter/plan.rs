@@ -5,7 +5,7 @@
 //! comparisons, which keeps them in the form that Parquet statistics can answer.
 
 use super::literal::comparable;
-use super::{Filter, Op, Test, Value, ValueType};
+use super::{Filter, Op, Order, Test, Value, ValueType};
 use crate::error::{Error, Result};
 use crate::frame::columns::{column, unknown_column};
 use crate::frame::dtype::pandas_name;
@@ -119,6 +119,7 @@ impl<'a> Target<'a> {
     }
 
     fn test(self, test: &Test, negate: bool) -> Result<Expr> {
+        let order = |order: Order| if negate { order.negated() } else { order };
         match &test.op {
             Op::IsNull => Ok(self.is_null(negate)),
             Op::IsType(of) => Ok(self.is_type(*of, negate)),
@@ -132,12 +133,12 @@ impl<'a> Target<'a> {
             Op::Ne(value) if self.dtype.is_list() => {
                 self.holds(std::slice::from_ref(value), !negate)
             }
-            Op::Eq(value) => self.compare(if negate { Order::Ne } else { Order::Eq }, value),
-            Op::Ne(value) => self.compare(if negate { Order::Eq } else { Order::Ne }, value),
-            Op::Lt(value) => self.compare(if negate { Order::Ge } else { Order::Lt }, value),
-            Op::Le(value) => self.compare(if negate { Order::Gt } else { Order::Le }, value),
-            Op::Gt(value) => self.compare(if negate { Order::Le } else { Order::Gt }, value),
-            Op::Ge(value) => self.compare(if negate { Order::Lt } else { Order::Ge }, value),
+            Op::Eq(value) => self.compare(order(Order::Eq), value),
+            Op::Ne(value) => self.compare(order(Order::Ne), value),
+            Op::Lt(value) => self.compare(order(Order::Lt), value),
+            Op::Le(value) => self.compare(order(Order::Le), value),
+            Op::Gt(value) => self.compare(order(Order::Gt), value),
+            Op::Ge(value) => self.compare(order(Order::Ge), value),
             Op::Between(low, high) if negate => Ok(self
                 .compare(Order::Lt, low)?
                 .or(self.compare(Order::Gt, high)?)),
@@ -285,16 +286,6 @@ impl<'a> Target<'a> {
             (false, negate) => lit(negate),
         }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Order {
-    Eq,
-    Ne,
-    Lt,
-    Le,
-    Gt,
-    Ge,
 }
 
 fn switched(expr: Expr, negate: bool) -> Expr {

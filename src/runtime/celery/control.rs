@@ -7,11 +7,6 @@ use crate::broker::{Message, Properties};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value as Json};
 
-/// The exchange of requests (fanout).
-pub const REQUESTS: &str = "celery.pidbox";
-/// The exchange of answers (direct).
-pub const ANSWERS: &str = "reply.celery.pidbox";
-
 /// Where an answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {

@@ -10,9 +10,6 @@ use crate::broker::{Message, Properties};
 use crate::error::{Context, Error, Result};
 use serde_json::{Map, Value as Json, json};
 
-/// The exchange of events (topic).
-pub const EVENTS: &str = "celeryev";
-
 /// Who sends events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sender {

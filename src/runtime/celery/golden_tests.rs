@@ -5,6 +5,7 @@
 use super::control::{Answer, Request};
 use super::event;
 use super::message::TaskMessage;
+use super::pickle::Value;
 use super::pickle::{decode, encode};
 use super::reply::{Reply, State};
 use super::serial::Serializer;
@@ -96,14 +97,39 @@ fn tasks_are_the_same_in_json_and_in_protocol_1() {
             assert_eq!(file, "predict_list.0.body.bin");
         }
         if task.embed.chain.is_none() {
-            let old = task.write_protocol_1(Serializer::Pickle).unwrap();
-            assert!(old.headers.is_empty());
+            let old = protocol_1(&task);
             let back = TaskMessage::read(&old).unwrap();
             assert_eq!((&back.id, &back.task), (&task.id, &task.task));
             assert_eq!((&back.args, &back.kwargs), (&task.args, &task.kwargs));
             assert_eq!(back.time_limit, Some(1230.0));
         }
     }
+}
+
+/// The message as clients from before Celery 4 send it: everything in the body.
+fn protocol_1(task: &TaskMessage) -> Message {
+    let body = Value::dict([
+        ("task", task.task.as_str().into()),
+        ("id", task.id.as_str().into()),
+        ("args", Value::tuple(task.args.iter().cloned())),
+        ("kwargs", task.kwargs.to_value()),
+        ("retries", Value::Int(0)),
+        ("eta", Value::None),
+        ("expires", Value::None),
+        ("utc", true.into()),
+        ("callbacks", Value::None),
+        ("errbacks", Value::None),
+        (
+            "timelimit",
+            Value::tuple([Value::Int(1230), Value::Int(1200)]),
+        ),
+        ("taskset", Value::None),
+        ("chord", Value::None),
+    ]);
+    let mut message = Message::default();
+    Serializer::Pickle.mark(&mut message.properties);
+    message.body = Serializer::Pickle.write(&body).unwrap();
+    message
 }
 
 #[test]
@@ -148,14 +174,14 @@ fn control_requests_and_answers_come_back() {
     let mut count = 0;
     for (file, exchange, message) in messages() {
         let written = match exchange.as_str() {
-            super::control::REQUESTS => {
+            "celery.pidbox" => {
                 let request = Request::read(&message).unwrap();
                 let clock = message.headers["clock"].as_u64().unwrap();
                 let expires = message.headers["expires"].as_f64();
                 assert!(request.is_for("ref@localhost"));
                 request.write(Serializer::Pickle, clock, expires).unwrap()
             }
-            super::control::ANSWERS => {
+            "reply.celery.pidbox" => {
                 let answer = Answer::read(&message).unwrap();
                 assert_eq!(answer.node, "ref@localhost");
                 answer

@@ -166,49 +166,6 @@ impl TaskMessage {
         self.message(by, headers, &Value::tuple([args, kwargs, embed]))
     }
 
-    /// The message in protocol 1, for workers from before Celery 4: everything in the body.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Invalid`] for arguments that JSON cannot hold, and for a chain,
-    /// which protocol 1 lacks.
-    pub fn write_protocol_1(&self, by: Serializer) -> Result<Message> {
-        if self.embed.chain.is_some() {
-            return Err(Error::invalid("protocol 1 has no chains").on(self.id.as_str()));
-        }
-        let time = |at: &Option<DateTime<FixedOffset>>| -> Value {
-            at.as_ref().map(times::iso_with_zone).into()
-        };
-        let limit = |limit: Option<f64>| super::json::to_value(&seconds(limit));
-        let body = Value::dict([
-            ("task", self.task.as_str().into()),
-            ("id", self.id.as_str().into()),
-            ("args", Value::tuple(self.args.iter().cloned())),
-            ("kwargs", self.kwargs.to_value()),
-            ("group", self.group.as_deref().into()),
-            ("group_index", self.group_index.into()),
-            ("retries", Value::Int(self.retries.into())),
-            ("eta", time(&self.eta)),
-            ("expires", time(&self.expires)),
-            ("utc", true.into()),
-            ("callbacks", list(&self.embed.callbacks, by)),
-            ("errbacks", list(&self.embed.errbacks, by)),
-            (
-                "timelimit",
-                Value::tuple([limit(self.time_limit), limit(self.soft_time_limit)]),
-            ),
-            ("taskset", self.group.as_deref().into()),
-            (
-                "chord",
-                self.embed
-                    .chord
-                    .as_ref()
-                    .map(|chord| chord.to_value(by))
-                    .into(),
-            ),
-        ]);
-        self.message(by, Map::new(), &body)
-    }
-
     fn message(&self, by: Serializer, headers: Map<String, Json>, body: &Value) -> Result<Message> {
         let mut properties = Properties {
             correlation_id: Some(self.id.clone()),

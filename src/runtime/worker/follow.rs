@@ -88,14 +88,15 @@ fn following(task: &TaskMessage, signature: &Signature, results: &[Value]) -> Ta
         let value = signature.options.get(name);
         value.and_then(Value::as_str).map(str::to_owned)
     };
-    let mut args = match signature.immutable {
-        true => Vec::new(),
-        false => results.to_vec(),
-    };
-    args.extend(signature.args.iter().cloned());
-    let id = option("task_id").unwrap_or_else(crate::runtime::task_id);
+    let args = signature.args_after(results.iter().cloned());
+    let id = signature
+        .task_id()
+        .map_or_else(crate::runtime::task_id, str::to_owned);
     let mut message = TaskMessage::new(&id, &signature.task, args, signature.kwargs.clone());
-    message.reply_to = option("reply_to").or_else(|| task.reply_to.clone());
+    message.reply_to = signature
+        .reply_to()
+        .map(str::to_owned)
+        .or_else(|| task.reply_to.clone());
     message.root_id = task.root_id.clone().or_else(|| Some(task.id.clone()));
     message.parent_id = Some(task.id.clone());
     message.group = option("group_id");

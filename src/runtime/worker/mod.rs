@@ -190,7 +190,14 @@ pub fn work(
         .collect();
     shared.take_tasks(progress);
     shared.wind_up();
-    let settled = finisher.join().is_ok() && shared.consumer.settle(LAST_REPLIES)?;
+    let settled = finisher.join().is_ok()
+        && shared
+            .consumer
+            .settle(LAST_REPLIES)
+            .unwrap_or_else(|error| {
+                tracing::warn!("{error}");
+                false
+            });
     if !settled {
         tracing::warn!("not all replies were confirmed; their tasks may be delivered again");
     }

@@ -3,56 +3,22 @@
 
 use super::condition::Condition;
 use super::place::{DAY, Place, per_milli};
+use crate::frame::filter::Order;
 use bson::{Bson, DateTime};
 use polars::prelude::{AnyValue, DataType};
 
 /// From here on a double cannot tell whole numbers apart.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// How a column compares with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    Eq,
-    Ne,
-    Lt,
-    Le,
-    Gt,
-    Ge,
-}
-
-impl Order {
-    /// What holds for all values that are not null where this does not.
-    pub fn negated(self) -> Self {
-        match self {
-            Order::Eq => Order::Ne,
-            Order::Ne => Order::Eq,
-            Order::Lt => Order::Ge,
-            Order::Le => Order::Gt,
-            Order::Gt => Order::Le,
-            Order::Ge => Order::Lt,
-        }
-    }
-
-    /// The same with both sides exchanged.
-    pub fn flipped(self) -> Self {
-        match self {
-            Order::Lt => Order::Gt,
-            Order::Le => Order::Ge,
-            Order::Gt => Order::Lt,
-            Order::Ge => Order::Le,
-            same => same,
-        }
-    }
-
-    fn operator(self) -> &'static str {
-        match self {
-            Order::Eq => "$eq",
-            Order::Ne => "$ne",
-            Order::Lt => "$lt",
-            Order::Le => "$lte",
-            Order::Gt => "$gt",
-            Order::Ge => "$gte",
-        }
+/// MongoDB's word for it.
+fn operator(order: Order) -> &'static str {
+    match order {
+        Order::Eq => "$eq",
+        Order::Ne => "$ne",
+        Order::Lt => "$lt",
+        Order::Le => "$lte",
+        Order::Gt => "$gt",
+        Order::Ge => "$gte",
     }
 }
 
@@ -155,7 +121,7 @@ fn plain(place: &Place, order: Order, value: Bson) -> Option<Condition> {
             others.extend(place.nulls()?);
             Condition::NotIn(path, others)
         }
-        order => Condition::Op(path, order.operator(), value),
+        order => Condition::Op(path, operator(order), value),
     })
 }
 

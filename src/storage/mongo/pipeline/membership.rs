@@ -1,11 +1,12 @@
 //! Values among those of a list, and lists that hold a value.
 
-use super::compare::{Order, compare};
+use super::compare::compare;
 use super::condition::Condition;
 use super::operand::{literal, values};
 use super::place::Place;
 use super::predicate::{Pushed, Side, Translator};
 use super::text;
+use crate::frame::filter::Order;
 use polars::prelude::{DataType, Expr};
 
 impl Translator<'_> {

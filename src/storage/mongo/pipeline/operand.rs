@@ -1,6 +1,6 @@
 //! Parts of Polars' expressions: operands, comparisons, literals, lists of values.
 
-use super::compare::Order;
+use crate::frame::filter::Order;
 use polars::chunked_array::cast::CastOptions;
 use polars::lazy::dsl::{AggExpr, DataTypeExpr, Operator};
 use polars::prelude::{AnyValue, Expr, LiteralValue, Scalar, Series, lit};

@@ -4,12 +4,13 @@
 //! A filter finds all documents for which the predicate is true. Where it may find more,
 //! it says so: then the predicate has to be applied again.
 
-use super::compare::{Order, compare};
+use super::compare::compare;
 use super::condition::Condition;
 use super::operand::{literal, operands, order};
 use super::place::Place;
 use super::text::{self, Part};
 use crate::frame::bson::Field;
+use crate::frame::filter::Order;
 use bson::{Bson, doc};
 use polars::lazy::dsl::{
     BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,
