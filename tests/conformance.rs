@@ -11,6 +11,8 @@ mod documents;
 mod given;
 #[path = "conformance/listing.rs"]
 mod listing;
+#[path = "conformance/logs.rs"]
+mod logs;
 #[path = "conformance/metadata.rs"]
 mod metadata;
 #[path = "conformance/modes.rs"]
@@ -120,6 +122,12 @@ macro_rules! conforms {
                 are_listed_newest_first
                 one_of_many_takes_it
                 expire
+            }
+            logs {
+                entries_come_back_in_order
+                are_objects
+                the_oldest_entries_go
+                many_write_at_once
             }
             blobs {
                 come_back

@@ -8,6 +8,7 @@ use omega::config::DEFAULT_BUCKET;
 use omega::frame::Query;
 use omega::progress::{Meter, Progress, Silent, Unit};
 use omega::storage::embedded::{EmbeddedStorage, Options};
+use omega::storage::log::Log;
 use omega::storage::records::Records;
 use omega::storage::{
     Blob, CheckReport, Key, Metadata, Mode, Scan, Selection, Stats, Storage, Update, Writer,
@@ -101,6 +102,7 @@ impl Storage for Careless {
     fn blob(&self, metadata: &Metadata) -> Result<Box<dyn Blob>> { self.inner.blob(metadata) }
     fn stats(&self, metadata: &Metadata) -> Result<Stats> { self.inner.stats(metadata) }
     fn records(&self, space: &str) -> Box<dyn Records> { self.inner.records(space) }
+    fn log(&self, metadata: Metadata) -> Box<dyn Log> { self.inner.log(metadata) }
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport> { self.inner.check(repair, progress) }
 }
 

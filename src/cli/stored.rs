@@ -43,9 +43,7 @@ impl Session {
     /// What sends tasks to workers.
     pub fn workers(&self, om: &Omega) -> Result<QueueRuntime> {
         let config = self.config()?;
-        let label = config.text("OMEGA_WORKER_LABEL");
-        let label = label.as_deref().unwrap_or("default");
-        Ok(om.queue_runtime(self.broker()?, label))
+        Ok(om.queue_runtime(self.broker()?, &config.worker_label()))
     }
 
     /// The broker of the profile, for a client: one bounded attempt to reach it.

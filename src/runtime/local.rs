@@ -1,11 +1,19 @@
 //! The local runtime: tasks run in this process, while the caller waits.
 
-use super::{Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, Tasks};
+use super::celery::calls::Surroundings;
+use super::celery::exception::Exception;
+use super::celery::message::TaskMessage;
+use super::celery::results;
+use super::tracking::{self, TaskTrack};
+use super::{ModelCall, Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, Tasks};
 use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// How often a task that another process runs is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The label of this process, where models are linked with experiments by label.
+const LABEL: &str = "default";
 
 /// Runs tasks in this process.
 pub struct LocalRuntime {
@@ -20,16 +28,54 @@ impl LocalRuntime {
     }
 }
 
+impl LocalRuntime {
+    /// Runs an action of a model, tracked where that is asked for.
+    fn model(
+        &self,
+        call: &TaskCall,
+        model: &ModelCall,
+        options: &SubmitOptions,
+    ) -> Result<Outcome> {
+        let metadata = self.objects.models.metadata(&model.model)?;
+        let linked = || tracking::linked(&metadata, LABEL);
+        let Some(experiment) = options.experiment.clone().or_else(linked) else {
+            return model.run(&self.objects);
+        };
+        let (task, args, kwargs) = call.arguments(&Surroundings::default())?;
+        let task = TaskMessage::new(&super::task_id(), &task, args, kwargs);
+        let user = super::user();
+        let mut track = TaskTrack::begin(&self.objects, &experiment, &task, &metadata, &user)?;
+        let outcome = model.run(&self.objects);
+        match &outcome {
+            Ok(outcome) => {
+                if let Outcome::Number(score) = outcome {
+                    track.metric("score", *score);
+                }
+                track.succeeded(&results::to_value(outcome, true)?)?;
+            }
+            Err(error) => {
+                let exception = Exception::from_error(error);
+                track.failed(&exception.class, &exception.message())?;
+            }
+        }
+        outcome
+    }
+}
+
 impl Runtime for LocalRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
-        if *options != SubmitOptions::default() {
+        let here = SubmitOptions {
+            experiment: options.experiment.clone(),
+            ..SubmitOptions::default()
+        };
+        if *options != here {
             return Err(Error::usage(
                 "time limits, retries, priorities and expiry are for tasks of workers",
             )
             .hint("name the workers: --require LABEL"));
         }
         match call {
-            TaskCall::Model(call) => call.run(&self.objects),
+            TaskCall::Model(model) => self.model(call, model, options),
             _ => Err(Error::usage("only models run in this process")
                 .hint("start a worker, and leave --local-runtime out")),
         }

@@ -5,16 +5,19 @@ pub mod celery;
 pub mod control;
 mod input;
 mod local;
+mod logs;
 mod model;
 mod objects;
 mod queue;
 mod record;
 mod tasks;
+pub mod tracking;
 mod worker;
 
 pub use celery::calls::TaskCall;
 pub use input::Input;
 pub use local::LocalRuntime;
+pub use logs::{Level, LogEntry, LogWriter, Logs, LogsOf};
 pub use model::{Action, ModelCall};
 pub use objects::{Models, Objects};
 pub use queue::{QueueRuntime, outcome};
@@ -69,6 +72,8 @@ pub struct SubmitOptions {
     pub expires: Option<Duration>,
     /// How long it may run.
     pub time_limit: Option<Duration>,
+    /// The experiment that it is tracked in; none for the one that its model is linked with.
+    pub experiment: Option<String>,
     /// How long to wait for its answer.
     pub patience: Option<Duration>,
 }
@@ -117,6 +122,26 @@ pub fn host() -> String {
         "" => "localhost".to_owned(),
         name => name.to_owned(),
     }
+}
+
+/// The name of the user that this process runs as.
+pub fn user() -> String {
+    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| {
+        let name = std::env::var(name).ok()?;
+        (!name.is_empty()).then_some(name)
+    });
+    named.or_else(listed_user).unwrap_or_default()
+}
+
+/// The name of this process's user in the list of users.
+fn listed_user() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let user = users
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&id))?;
+    user.split(':').next().map(str::to_owned)
 }
 
 /// A version 4 UUID.

@@ -15,6 +15,7 @@ use super::celery::results::{self, MetadataText};
 use super::celery::serial::Serializer;
 use super::record::{TaskError, TaskRecord, TaskState};
 use super::tasks::{Ending, Tasks};
+use super::tracking;
 use super::worker::RETRIES_HEADER;
 use super::{Objects, Outcome, Runtime, SubmitOptions};
 use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Message, Queue};
@@ -36,6 +37,12 @@ pub struct QueueRuntime {
     bucket: Option<String>,
     label: String,
     replies: OnceLock<Replies>,
+}
+
+/// What becomes of a task before it is sent.
+struct Routed {
+    label: String,
+    experiment: Option<String>,
 }
 
 /// The queue of a client that waits.
@@ -78,6 +85,30 @@ impl QueueRuntime {
         options.label.as_deref().unwrap_or(&self.label)
     }
 
+    /// Where a task is sent and what it is tracked in: as its options say, else as its model
+    /// does (spec/runtime.md §6).
+    fn routed(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Routed> {
+        let mut routed = Routed {
+            label: self.label(options).to_owned(),
+            experiment: options.experiment.clone(),
+        };
+        let TaskCall::Model(call) = call else {
+            return Ok(routed);
+        };
+        let model = self.objects.models.metadata(&call.model)?;
+        if options.label.is_none()
+            && let Ok(required) = model.attributes.get_document("require")
+            && let Ok(label) = required.get_str("label")
+        {
+            routed.label = label.to_owned();
+        }
+        if routed.experiment.is_none() {
+            let label = options.label.as_deref().unwrap_or("default");
+            routed.experiment = tracking::linked(&model, label);
+        }
+        Ok(routed)
+    }
+
     fn replies(&self) -> Result<&Replies> {
         if let Some(replies) = self.replies.get() {
             return Ok(replies);
@@ -100,10 +131,12 @@ impl QueueRuntime {
         reply_to: &Queue,
         lasting: bool,
     ) -> Result<String> {
-        let label = self.label(options);
+        let routed = self.routed(call, options)?;
+        let label = routed.label.as_str();
         let surroundings = Surroundings {
             pure_python: true,
             bucket: self.bucket.clone(),
+            experiment: routed.experiment.map(Some),
             ..Surroundings::default()
         };
         let (task, args, kwargs) = call.arguments(&surroundings)?;

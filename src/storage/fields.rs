@@ -13,6 +13,14 @@ const PADDING: usize = 1_000;
 /// Fields that say which object it is.
 const IDENTITY: [&str; 4] = ["_id", "name", "bucket", "prefix"];
 
+/// The value at a dotted path.
+pub(super) fn at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
+    match path.split_once('.') {
+        None => document.get(path),
+        Some((first, rest)) => at(document.get(first)?.as_document()?, rest),
+    }
+}
+
 /// Applies `update` to `document`.
 pub(super) fn apply(document: &mut Document, update: &Update) -> Result<()> {
     let paths = update

@@ -22,6 +22,7 @@ pub mod crash;
 pub mod embedded;
 mod fields;
 mod key;
+pub mod log;
 mod metadata;
 pub mod mongo;
 mod projection;
@@ -37,6 +38,7 @@ use crate::error::{ErrorKind, Result};
 use crate::frame::Query;
 use crate::progress::Progress;
 use bson::{Bson, Document};
+use log::Log;
 use polars::prelude::{DataFrame, LazyFrame};
 use records::Records;
 use regex::Regex;
@@ -91,6 +93,21 @@ pub trait Storage: Debug + Send + Sync {
         metadata: &Metadata,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + 'a>>;
 
+    /// The documents whose field at the dotted path `field` has one of these values.
+    fn documents_where<'a>(
+        &'a self,
+        metadata: &Metadata,
+        field: &str,
+        values: &'a [Bson],
+    ) -> Result<Box<dyn Iterator<Item = Result<Document>> + 'a>> {
+        let field = field.to_owned();
+        let all = self.documents(metadata)?;
+        Ok(Box::new(all.filter(move |document| match document {
+            Ok(document) => fields::at(document, &field).is_some_and(|at| values.contains(at)),
+            Err(_) => true,
+        })))
+    }
+
     /// Opens the blob. Bytes are verified as they are read to the end.
     fn blob(&self, metadata: &Metadata) -> Result<Box<dyn Blob>>;
 
@@ -99,6 +116,9 @@ pub trait Storage: Debug + Send + Sync {
 
     /// The records of a space, e.g. `tasks`.
     fn records(&self, space: &str) -> Box<dyn Records>;
+
+    /// The log under the key of `metadata`, which is that of a log yet to be made.
+    fn log(&self, metadata: Metadata) -> Box<dyn Log>;
 
     /// The same of many objects; nothing of those that are gone since they were listed.
     fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {

@@ -292,3 +292,129 @@ fn what_needs_python_is_left_to_python() {
     let expected: Vec<f64> = (0..12).map(|x| f64::from(x) * 2.0).collect();
     assert_eq!(answers, json!(expected));
 }
+
+#[test]
+fn tasks_are_tracked_in_experiments_as_python_does() {
+    let stack = stack();
+    stack.trained("linear-regression", "tracked");
+    stack.python("get(on('py').model('py-line').fit('line[x]', 'line[y]'))");
+    // The events in order, without what differs from run to run.
+    let events = |label: &str, model: &str| {
+        stack.python(&format!(
+            "exp = 'exp-{label}'\n\
+             with on('{label}').experiment(exp) as e:\n\
+             \x20   e.log_param('a', 1)\n\
+             \x20   def task(): return om.runtime.require(label='{label}').model('{model}')\n\
+             \x20   get(task().fit('line[x]', 'line[y]'))\n\
+             \x20   get(task().predict([[1.]]))\n\
+             \x20   get(task().score('line[x]', 'line[y]'))\n\
+             \x20   task().predict('nowhere').get(propagate=False, timeout=PATIENCE)\n\
+             def known(event):\n\
+             \x20   value = event['value']\n\
+             \x20   if event['event'] == 'artifact':\n\
+             \x20       assert json.loads(value.pop('data'))['name'] == '{model}'\n\
+             \x20   if event['event'] == 'task_failure': value.pop('exception')\n\
+             \x20   if event['event'] == 'task_success' and event['key'].endswith('fit'): value.pop('result')\n\
+             \x20   if event['event'] == 'task_success' and event['key'].endswith('predict'):\n\
+             \x20       value['result'] = [[round(x, 6) for x in row] for row in value['result']]\n\
+             \x20   if event['event'] == 'task_call': value['args'] = [str(x)[:8] for x in value['args'][1:]]\n\
+             \x20   if event['event'] in ('task_success', 'task_failure'): value['task_id'] = value['task_id'] == event['taskid']\n\
+             \x20   return [event['event'], list(event), event['run'], event['key'], value]\n\
+             def read(): return [doc['data'] for doc in om.datasets.collection('.experiments/' + exp).find()]\n\
+             end = time.time() + PATIENCE\n\
+             while len(read()) < 16 and time.time() < end: time.sleep(0.1)\n\
+             data = read()\n\
+             data.sort(key=lambda event: event['dt'])\n\
+             experiments = om.models.metadata('{model}').attributes['tracking']['experiments']\n\
+             [known(event) for event in data] + [exp in experiments]"
+        ))
+    };
+    let (theirs, ours) = (events("py", "py-line"), events("rust", "tracked"));
+    assert_eq!(theirs, ours);
+    let kinds: Vec<&str> = ours
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|event| event[0].as_str())
+        .collect();
+    let task = |ends: &'static str| ["task_call", "artifact", ends];
+    let expected = [
+        &["start", "param"][..],
+        &task("task_success"),
+        &task("task_success"),
+        &["task_call", "artifact", "metric", "task_success"],
+        &task("task_failure"),
+        &["stop"],
+    ];
+    assert_eq!(kinds, expected.concat());
+    // Tracked from om's command line; Python's tracker reads it.
+    let rows = stack.python("len(om.runtime.experiment('exp-rust').data())");
+    for require in ["local", "rust"] {
+        stack.ok(&[
+            "runtime",
+            "model",
+            "tracked",
+            "score",
+            "line[x]",
+            "line[y]",
+            "--require",
+            require,
+            "--experiment",
+            "exp-rust",
+        ]);
+    }
+    let read = stack.python(
+        "data = om.runtime.experiment('exp-rust').data(run='*')\n\
+         [len(data), data[data.run == 3].event.tolist()]",
+    );
+    assert_eq!(read[0].as_u64().unwrap(), rows.as_u64().unwrap() + 12);
+    let run = [
+        "start",
+        "task_call",
+        "artifact",
+        "metric",
+        "task_success",
+        "stop",
+    ];
+    assert_eq!(read[1], json!(run));
+}
+
+#[test]
+fn the_log_is_shared() {
+    let stack = stack();
+    stack.trained("linear-regression", "logged");
+    let entries = stack.python(
+        "om.logger.info('python was here')\n\
+         get(om.runtime.require(label='rust').mode(logging=('mymodule', 'DEBUG')).model('logged').predict([[1.]]))\n\
+         on('rust').model('logged').predict('unlogged').get(propagate=False, timeout=PATIENCE)\n\
+         end = time.time() + PATIENCE\n\
+         def read(): return om.logger.dataset.get()\n\
+         while not read().msg.str.contains('unlogged').any() and time.time() < end: time.sleep(0.1)\n\
+         found = read()\n\
+         found = found[found.logger.isin(['mymodule', 'omega.worker'])]\n\
+         [[row.level, row.logger, row.msg.split('] ')[-1].split(' in ')[0].split(' (')[0]] for row in found.itertuples()\n\
+          if row.logger == 'mymodule' or 'unlogged' in row.msg]",
+    );
+    assert_eq!(
+        entries,
+        json!([
+            ["INFO", "mymodule", "started"],
+            ["INFO", "mymodule", "succeeded"],
+            [
+                "ERROR",
+                "omega.worker",
+                "failed: LookupError: data/unlogged does not exist"
+            ],
+        ])
+    );
+    let log = stack.json(&["runtime", "log"]);
+    let messages: Vec<&str> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["message"].as_str())
+        .collect();
+    assert!(messages.contains(&"python was here"), "{messages:?}");
+    let failed = stack.json(&["runtime", "log", "--level", "error", "--grep", "unlogged"]);
+    assert_eq!(failed[0]["level"], "ERROR");
+}

@@ -128,8 +128,9 @@ fn a_running_task_is_seen_and_stopped(worker: &str, label: &str) {
     let stack = stack();
     stack.ok(&["models", "put", "ridge", "slow"]);
     let started = stack.python(&format!(
-        "alpha, seen = np.arange(1., 1e5).tolist(), []\n\
-         slow = on('{label}').model('slow').gridsearch('line[x]', 'line[y]', parameters=dict(alpha=alpha))\n\
+        "alpha, seen, x = np.arange(1., 1e5).tolist(), [], np.arange(5e3)\n\
+         om.datasets.put(pd.DataFrame(dict(x=x, y=x)), 'long-line', append=False)\n\
+         slow = on('{label}').model('slow').gridsearch('long-line[x]', 'long-line[y]', parameters=dict(alpha=alpha))\n\
          end = time.time() + PATIENCE\n\
          while not seen and time.time() < end:\n\
          \x20   try: slow.get(timeout=0.5, on_message=lambda reply: seen.append(reply['status']))\n\
@@ -141,7 +142,7 @@ fn a_running_task_is_seen_and_stopped(worker: &str, label: &str) {
     let active = inspect("active");
     assert_eq!(&active[worker][0]["id"], id);
     assert_eq!(active[worker][0]["name"], "omegaml.tasks.omega_gridsearch");
-    let status = stack.json(&["runtime", "status"]);
+    let status = stack.json(&["runtime", "status", "--patience", "3s"]);
     let status = status
         .as_array()
         .unwrap()

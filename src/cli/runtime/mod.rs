@@ -1,6 +1,7 @@
 //! `om runtime`: running things.
 
 mod inspect;
+mod log;
 mod model;
 mod ping;
 mod result;
@@ -27,7 +28,10 @@ pub enum Runtime {
     /// Take tasks and run them
     Worker(Box<worker::RunWorker>),
     /// Which workers there are, on which labels, and what they have done
+    #[command(visible_alias = "workers")]
     Status(status::Status),
+    /// What workers have done and what went wrong
+    Log(log::Log),
     /// Ask workers what they are doing
     Inspect(inspect::Inspect),
     /// Tell workers what to do
@@ -43,6 +47,7 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
         Runtime::Ping(command) => command.run(session),
         Runtime::Worker(command) => command.run(session),
         Runtime::Status(command) => command.run(session),
+        Runtime::Log(command) => command.run(session),
         Runtime::Inspect(command) => command.run(session),
         Runtime::Control(command) => command.run(session),
     }

@@ -40,6 +40,9 @@ pub struct Submitting {
     /// Before tasks of a lower priority
     #[arg(long, value_name = "0-9", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: u8,
+    /// Track it in this experiment
+    #[arg(long, value_name = "NAME")]
+    experiment: Option<String>,
     #[arg(skip)]
     patience: Option<Duration>,
 }
@@ -49,8 +52,7 @@ impl Submitting {
     /// unless --timeout says otherwise.
     pub fn on_workers(&mut self, session: &Session, patience: Duration) -> Result<()> {
         if self.require.is_none() {
-            let label = session.config()?.text("OMEGA_WORKER_LABEL");
-            self.require = Some(label.unwrap_or_else(|| "default".to_owned()));
+            self.require = Some(session.config()?.worker_label());
         }
         self.patience = session.global.timeout.is_none().then_some(patience);
         Ok(())
@@ -65,6 +67,7 @@ impl Submitting {
             countdown: self.countdown,
             expires: self.expires,
             time_limit: self.time_limit,
+            experiment: self.experiment,
             patience: self.patience,
         };
         if self.asynchronous {

@@ -3,15 +3,19 @@
 use crate::broker::{self, Broker};
 use crate::cli::Session;
 use crate::cli::app::parse_duration;
+use crate::config::{Config, Origin};
 use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::{Meter, Progress, Silent, Unit};
 use crate::runtime::celery::serial::Serializer;
-use crate::runtime::{LEASE, WorkerOptions, host, work};
+use crate::runtime::{LEASE, Level, WorkerOptions, host, user, work};
 use clap::Args;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// How much longer a task has to end once it was asked to stop.
+const MORE: Duration = Duration::from_secs(30);
 
 /// Take tasks of labels and run them.
 ///
@@ -85,25 +89,14 @@ impl RunWorker {
                 ..broker::Options::default()
             },
         )?);
-        let seconds = |name: &str| {
-            let seconds = config.text(name).and_then(|text| text.parse().ok());
-            seconds.map(Duration::from_secs)
-        };
-        let soft_limit = self.soft_limit.or_else(|| seconds("OMEGA_TASK_TIMEOUT"));
-        let configured = config.text("OMEGA_WORKER_CONCURRENCY");
-        let concurrency = self
-            .concurrency
-            .or_else(|| configured.and_then(|text| text.parse().ok()));
-        let concurrency = match concurrency.unwrap_or(4) {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            some => some,
+        let soft_limit = self.soft_limit.unwrap_or(config.task_timeout());
+        let concurrency = match self.concurrency {
+            Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(some) => some,
+            None => config.worker_concurrency(),
         };
         let labels = match self.queues.is_empty() {
-            true => vec![
-                config
-                    .text("OMEGA_WORKER_LABEL")
-                    .unwrap_or_else(|| "default".to_owned()),
-            ],
+            true => vec![config.worker_label()],
             false => self.queues,
         };
         let name = self.name.unwrap_or_else(|| "om".to_owned());
@@ -114,14 +107,15 @@ impl RunWorker {
             },
             labels,
             concurrency,
-            soft_limit,
-            hard_limit: self
-                .hard_limit
-                .or_else(|| soft_limit.map(|limit| limit + Duration::from_secs(30))),
+            soft_limit: Some(soft_limit),
+            hard_limit: Some(self.hard_limit.unwrap_or(soft_limit + MORE)),
             lease: self.lease.unwrap_or(LEASE),
             max_deaths: self.max_deaths,
             serializer: serializer(config),
             events: self.events,
+            user: config.text("OMEGA_USERID").unwrap_or_else(user),
+            log: config.log_dataset(),
+            log_level: log_level(config),
             until_idle: self.until_idle,
             grace: self.grace,
         };
@@ -147,6 +141,14 @@ impl RunWorker {
     }
 }
 
+/// What is worth to be written into the log: what was asked for, else what is going on.
+fn log_level(config: &Config) -> Level {
+    let asked = config.origin("OMEGA_LOGLEVEL") != Some(&Origin::Default);
+    let level = config.text("OMEGA_LOGLEVEL").filter(|_| asked);
+    let level = level.and_then(|level| Level::parse(&level));
+    level.unwrap_or(Level::Info)
+}
+
 /// Lets the start be interrupted, but not the end: a worker that is stopped has to write
 /// what its last tasks have done.
 struct UntilReady {
@@ -169,7 +171,7 @@ impl Progress for UntilReady {
 }
 
 /// How replies are written: `CELERY_RESULT_SERIALIZER`.
-fn serializer(config: &crate::config::Config) -> Serializer {
+fn serializer(config: &Config) -> Serializer {
     let setting = config
         .value("OMEGA_CELERY_CONFIG")
         .and_then(|settings| settings.get("CELERY_RESULT_SERIALIZER")?.as_str());

@@ -13,6 +13,7 @@ use crate::runtime::celery::event::Event;
 use crate::runtime::celery::exception::Exception;
 use crate::runtime::celery::reply::Reply;
 use crate::runtime::celery::serial::Serializer;
+use crate::runtime::logs::Level;
 use crate::runtime::record::{TaskError, TaskState};
 use crate::runtime::tasks::Ending;
 use serde_json::Value as Json;
@@ -98,6 +99,7 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
         let done = match mine.contains(&id) {
             true => {
                 shared.counts.done(&closing.held.message.task);
+                log(shared, &closing);
                 if let Some(event) = closing.event {
                     shared.events.tell(|| event);
                 }
@@ -111,6 +113,20 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
         if let Err(error) = done {
             tracing::warn!("task {id}: its reply could not be sent: {error}");
         }
+    }
+}
+
+/// Says in the log how a task has ended.
+fn log(shared: &Shared, closing: &Closing) {
+    let log = shared.log.of(&closing.held.message);
+    match &closing.ending {
+        Ending::Success(_) => {
+            let started = closing.held.started();
+            let seconds = started.map_or(0.0, |start| start.at.elapsed().as_secs_f64());
+            log.say(Level::Info, &format!("succeeded in {seconds:.3}s"));
+        }
+        Ending::Failure(error) => log.say(Level::Error, &format!("failed: {error}")),
+        Ending::Revoked => log.say(Level::Warning, "was cancelled"),
     }
 }
 
@@ -230,6 +246,11 @@ fn let_go(shared: &Shared, ended: Ended, delivery: Delivery) {
             let retries = held.message.retries.saturating_add(1);
             let text = exception.to_string();
             tracing::info!("task {id} is tried again ({retries}): {text}");
+            let log = shared.log.of(&held.message);
+            log.say(
+                Level::Warning,
+                &format!("is tried again ({retries}): {text}"),
+            );
             released(TaskState::Retry);
             let mut letter = Letter::new(
                 held.queue.as_str(),

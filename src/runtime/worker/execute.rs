@@ -3,6 +3,7 @@
 
 use super::Shared;
 use super::held::Held;
+use super::log::Reports;
 use super::stop::Reason;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::celery::calls::{Surroundings, TaskCall};
@@ -10,7 +11,9 @@ use crate::runtime::celery::exception::Exception;
 use crate::runtime::celery::json;
 use crate::runtime::celery::pickle::Value;
 use crate::runtime::celery::results::{self, MetadataText};
+use crate::runtime::logs::Level;
 use crate::runtime::objects::RUNS_HERE;
+use crate::runtime::tracking::{TaskTrack, UNTRACKED};
 use crate::runtime::{Action, ModelCall, Outcome};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -136,7 +139,11 @@ fn model(
     call: &ModelCall,
     surroundings: &Surroundings,
 ) -> Result<Answer, Failure> {
-    let objects = (shared.objects)(surroundings.bucket.as_deref(), held.stop.clone());
+    let reports = Reports {
+        stop: held.stop.clone(),
+        log: shared.log.of(&held.message),
+    };
+    let objects = (shared.objects)(surroundings.bucket.as_deref(), Arc::new(reports));
     let metadata = objects
         .models
         .metadata(&call.model)
@@ -147,7 +154,24 @@ fn model(
             metadata.key, metadata.kind
         )));
     }
+    let mut track = surroundings
+        .experiment
+        .as_ref()
+        .and_then(Option::as_ref)
+        .filter(|experiment| *experiment != UNTRACKED)
+        .and_then(|experiment| {
+            let user = &shared.options.user;
+            let task = &held.message;
+            told(
+                shared,
+                held,
+                TaskTrack::begin(&objects, experiment, task, &metadata, user),
+            )
+        });
     let answer = call.run(&objects).and_then(|outcome| {
+        if let (Some(track), Outcome::Number(score)) = (&mut track, &outcome) {
+            track.metric("score", *score);
+        }
         Ok(Answer {
             value: match call.action {
                 // Celery's clients are told of the model; om's read the table in the record.
@@ -161,7 +185,29 @@ fn model(
             },
         })
     });
-    answer.map_err(|error| Failure::of(&error))
+    let answer = answer.map_err(|error| Failure::of(&error));
+    if let Some(track) = track {
+        let noted = match &answer {
+            Ok(answer) => track.succeeded(&answer.value),
+            Err(Failure::Failed { exception, .. }) => {
+                track.failed(&exception.class, &exception.message())
+            }
+            Err(_) => Ok(()),
+        };
+        told(shared, held, noted);
+    }
+    answer
+}
+
+/// What could be noted in an experiment; a task does not fail because that cannot be kept.
+fn told<T>(shared: &Shared, held: &Held, noted: crate::error::Result<T>) -> Option<T> {
+    noted
+        .inspect_err(|error| {
+            tracing::warn!("task {} cannot be tracked: {error}", held.message.id);
+            let log = shared.log.of(&held.message);
+            log.say(Level::Warning, &format!("cannot be tracked: {error}"));
+        })
+        .ok()
 }
 
 fn plain(value: Value) -> Result<Answer, Failure> {

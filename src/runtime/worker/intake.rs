@@ -15,6 +15,7 @@ use crate::runtime::celery::message::TaskMessage;
 use crate::runtime::celery::pickle::Value;
 use crate::runtime::celery::reply::Reply;
 use crate::runtime::celery::repr;
+use crate::runtime::logs::Level;
 use crate::runtime::record::TaskRecord;
 use crate::runtime::tasks::Claim;
 use chrono::Utc;
@@ -71,6 +72,8 @@ fn admitted(shared: &Shared, delivery: Delivery) -> Option<(TaskMessage, Deliver
         Ok(task) => task,
         Err(error) => {
             tracing::error!("a message on `{}` is refused: {error}", delivery.queue);
+            let text = format!("a message on `{}` is refused: {error}", delivery.queue);
+            shared.log.say(Level::Error, text);
             refuse(shared, delivery, &error);
             return None;
         }

@@ -13,6 +13,7 @@ mod execute;
 mod follow;
 mod held;
 mod intake;
+mod log;
 mod pool;
 mod rate;
 mod stop;
@@ -24,10 +25,11 @@ pub use follow::RETRIES as RETRIES_HEADER;
 use super::celery::event::Sender;
 use super::celery::pickle::Value;
 use super::celery::serial::Serializer;
+use super::logs::{Level, LogWriter, Logs};
 use super::tasks::Tasks;
 use crate::broker::{Broker, ConsumeOptions, Consumer, Delivery, Queue};
 use crate::error::Result;
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use ending::Ended;
 use events::Events;
 use held::{Held, Holding};
@@ -70,6 +72,12 @@ pub struct WorkerOptions {
     pub serializer: Serializer,
     /// Whether it tells what becomes of its tasks on `celeryev`.
     pub events: bool,
+    /// The data set that it writes its log into.
+    pub log: String,
+    /// As which user.
+    pub user: String,
+    /// What is worth to be written into the log; tasks may ask for more.
+    pub log_level: Level,
     /// It ends when it has had nothing to do for so long.
     pub until_idle: Option<Duration>,
     /// How long running tasks may take to end when the worker is stopped.
@@ -102,7 +110,8 @@ struct Shared {
     broker: Arc<dyn Broker>,
     consumer: Box<dyn Consumer>,
     tasks: Tasks,
-    objects: Box<ObjectsOf>,
+    objects: Arc<ObjectsOf>,
+    log: log::Log,
     holding: Holding,
     pool: OnceLock<Pool<Arc<Held>>>,
     endings: Mutex<Option<Channel<Ended>>>,
@@ -137,6 +146,17 @@ pub fn work(
     };
     let consumer = broker.consume(&queues, &consume)?;
     ready();
+    let objects: Arc<ObjectsOf> = Arc::from(objects);
+    let of = objects.clone();
+    let name = options.log.clone();
+    let writer = LogWriter::start(Box::new(move |bucket| {
+        Logs::open(&of(bucket, Arc::new(Silent)).datasets, &name)
+    }))?;
+    let log = log::Log::new(writer, &options.user, options.log_level);
+    log.say(
+        Level::Info,
+        format!("{} starts on {}", options.name, options.labels.join(", ")),
+    );
     let (sender, receiver) = channel();
     let events = Events::default();
     events.want(options.events);
@@ -157,6 +177,7 @@ pub fn work(
         consumer,
         tasks,
         objects,
+        log,
         holding: Holding::default(),
         pool: OnceLock::new(),
         endings: Mutex::new(Some(sender)),
@@ -205,9 +226,10 @@ pub fn work(
     for other in others {
         let _ = other.join();
     }
-    Ok(WorkerReport {
-        tasks: shared.counts.total(),
-    })
+    let tasks = shared.counts.total();
+    let text = format!("{} ends after {tasks} tasks", shared.options.name);
+    shared.log.say(Level::Info, text);
+    Ok(WorkerReport { tasks })
 }
 
 impl Shared {
@@ -283,6 +305,7 @@ impl Shared {
         self.events
             .tell(|| super::celery::event::Event::started(&self.sender, &held.message.id));
         tracing::debug!("task {} starts: {}", held.message.id, held.message.task);
+        self.log.of(&held.message).say(Level::Info, "started");
         let outcome = execute::execute(self, &held);
         let next = match held.stop.is_abandoned() {
             true => Next::Leave,

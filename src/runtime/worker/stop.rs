@@ -1,7 +1,6 @@
 //! How a running task learns that it shall stop: it looks from time to time, as all long
 //! work does, and finds the reason here.
 
-use crate::progress::{Meter, Progress, Silent, Unit};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Why a task shall stop.
@@ -60,20 +59,6 @@ impl Stop {
     }
 }
 
-impl Progress for Stop {
-    fn meter(&self, _label: &str, _total: Option<u64>, _unit: Unit) -> Box<dyn Meter> {
-        Box::new(Silent)
-    }
-
-    fn note(&self, message: &str) {
-        tracing::info!("{message}");
-    }
-
-    fn interrupted(&self) -> bool {
-        self.reason().is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +66,9 @@ mod tests {
     #[test]
     fn the_first_reason_counts() {
         let stop = Stop::default();
-        assert!(!stop.interrupted() && stop.reason().is_none());
+        assert!(stop.reason().is_none());
         stop.ask(Reason::Revoked);
         stop.ask(Reason::SoftLimit);
         assert_eq!(stop.reason(), Some(Reason::Revoked));
-        assert!(stop.interrupted() && stop.check().is_err());
     }
 }

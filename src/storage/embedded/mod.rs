@@ -16,6 +16,7 @@ mod database;
 mod digest;
 mod documents;
 mod layout;
+mod log;
 mod objects;
 mod reading;
 mod records;
@@ -25,6 +26,7 @@ mod staging;
 mod sweep;
 mod writer;
 
+use super::log::Log;
 use super::records::Records;
 use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
@@ -66,6 +68,7 @@ impl Default for Options {
 }
 
 /// A store in a directory.
+#[derive(Clone)]
 pub struct EmbeddedStorage {
     layout: Layout,
     database: Arc<Database>,
@@ -261,6 +264,13 @@ impl Storage for EmbeddedStorage {
         Box::new(records::EmbeddedRecords {
             database: self.database.clone(),
             space: space.to_owned(),
+        })
+    }
+
+    fn log(&self, metadata: Metadata) -> Box<dyn Log> {
+        Box::new(log::EmbeddedLog {
+            storage: self.clone(),
+            metadata,
         })
     }
 

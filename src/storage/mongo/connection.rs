@@ -28,6 +28,7 @@ pub(super) mod code {
     pub const AUTHENTICATION_FAILED: i32 = 18;
     pub const NAMESPACE_NOT_FOUND: i32 = 26;
     pub const CURSOR_NOT_FOUND: i32 = 43;
+    pub const NAMESPACE_EXISTS: i32 = 48;
     pub const MAX_TIME_EXPIRED: i32 = 50;
     pub const QUERY_PLAN_KILLED: i32 = 175;
     pub const CURSOR_KILLED: i32 = 237;

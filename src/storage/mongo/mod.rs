@@ -18,6 +18,7 @@ mod documents;
 mod explain;
 mod indexes;
 mod layout;
+mod log;
 mod pipeline;
 mod reader;
 mod records;
@@ -32,6 +33,7 @@ mod unfinished;
 mod upload;
 mod writer;
 
+use super::log::Log;
 use super::records::Records;
 use super::refusal::{ContentKind, exists, missing, refuse_nameless};
 use super::{
@@ -191,6 +193,36 @@ impl MongoStorage {
                 false => self.delete_file(bucket, *id),
             },
         }
+    }
+
+    /// The documents of an object that match.
+    fn find_documents(
+        &self,
+        metadata: &Metadata,
+        wanted: Document,
+    ) -> Result<Box<dyn Iterator<Item = Result<Document>>>> {
+        let entry = self.follow(metadata)?;
+        let key = metadata.key.to_string();
+        let Some(collection) = entry
+            .metadata
+            .collection
+            .as_ref()
+            .filter(|_| entry.metadata.gridfile.is_none())
+        else {
+            let stored = entry.metadata.gridfile.map(|_| ContentKind::Blob);
+            return Err(super::refusal::holds(
+                &metadata.key,
+                stored,
+                ContentKind::Documents,
+            ));
+        };
+        let mut filter = self.committed(&entry)?.unwrap_or_default();
+        if !wanted.is_empty() {
+            filter = doc! { "$and": [filter, wanted] };
+        }
+        let connection = self.connection()?.clone();
+        let documents = documents::Documents::open(connection, collection, filter, &key)?;
+        Ok(Box::new(documents))
     }
 
     fn drop_collection(&self, name: &str) -> Result<()> {
@@ -359,25 +391,16 @@ impl Storage for MongoStorage {
         &'a self,
         metadata: &Metadata,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + 'a>> {
-        let entry = self.follow(metadata)?;
-        let key = metadata.key.to_string();
-        let Some(collection) = entry
-            .metadata
-            .collection
-            .as_ref()
-            .filter(|_| entry.metadata.gridfile.is_none())
-        else {
-            let stored = entry.metadata.gridfile.map(|_| ContentKind::Blob);
-            return Err(super::refusal::holds(
-                &metadata.key,
-                stored,
-                ContentKind::Documents,
-            ));
-        };
-        let filter = self.committed(&entry)?.unwrap_or_default();
-        let connection = self.connection()?.clone();
-        let documents = documents::Documents::open(connection, collection, filter, &key)?;
-        Ok(Box::new(documents))
+        self.find_documents(metadata, Document::new())
+    }
+
+    fn documents_where<'a>(
+        &'a self,
+        metadata: &Metadata,
+        field: &str,
+        values: &'a [Bson],
+    ) -> Result<Box<dyn Iterator<Item = Result<Document>> + 'a>> {
+        self.find_documents(metadata, doc! { field: { "$in": values } })
     }
 
     fn blob(&self, metadata: &Metadata) -> Result<Box<dyn Blob>> {
@@ -401,6 +424,13 @@ impl Storage for MongoStorage {
 
     fn records(&self, space: &str) -> Box<dyn Records> {
         Box::new(records::MongoRecords::new(self, space))
+    }
+
+    fn log(&self, metadata: Metadata) -> Box<dyn Log> {
+        Box::new(log::MongoLog {
+            storage: self.clone(),
+            metadata,
+        })
     }
 
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport> {
