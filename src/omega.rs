@@ -10,12 +10,12 @@
 //! ```
 
 use crate::broker::Broker;
-use crate::config::{Config, StorageSettings};
+use crate::config::{Config, MongoSettings, StorageSettings};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::runtime::{LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks};
 use crate::storage::embedded::{self, EmbeddedStorage};
-use crate::storage::mongo::{self, MongoStorage};
+use crate::storage::mongo::{self, MongoStorage, Results};
 use crate::storage::{DEFAULT_BUCKET, Storage};
 use crate::store::Store;
 use std::path::Path;
@@ -41,7 +41,29 @@ pub struct Omega {
     bucket: String,
     default_bucket: String,
     storage: Arc<dyn Storage>,
+    results: Option<Results>,
     progress: Arc<dyn Progress>,
+}
+
+/// The database of these settings.
+fn database(settings: MongoSettings, progress: &Arc<dyn Progress>) -> Result<MongoStorage> {
+    MongoStorage::open(mongo::Options {
+        url: settings.url,
+        tls: settings.tls,
+        ca_file: settings.ca_file,
+        timeout: settings.timeout,
+        legacy_buckets: settings.legacy_buckets,
+        default_bucket: settings.default_bucket,
+        lock_timeout: LOCK_TIMEOUT,
+        progress: progress.clone(),
+    })
+}
+
+/// Where a cluster's results are kept, if it does so in a database.
+fn results(config: &Config, progress: &Arc<dyn Progress>) -> Result<Option<Results>> {
+    let settings = config.result_backend()?;
+    let database = settings.map(|settings| database(settings, progress));
+    Ok(database.transpose()?.map(Results::of))
 }
 
 impl Omega {
@@ -68,23 +90,11 @@ impl Omega {
                 };
                 Arc::new(EmbeddedStorage::open(url.directory(), options)?)
             }
-            StorageSettings::Mongo(settings) => Arc::new(MongoStorage::open(mongo::Options {
-                url: settings.url,
-                tls: settings.tls,
-                ca_file: settings.ca_file,
-                timeout: settings.timeout,
-                legacy_buckets: settings.legacy_buckets,
-                default_bucket: settings.default_bucket,
-                lock_timeout: LOCK_TIMEOUT,
-                progress: progress.clone(),
-            })?),
+            StorageSettings::Mongo(settings) => Arc::new(database(settings, &progress)?),
         };
-        Ok(Self::build(
-            storage,
-            progress,
-            config.default_bucket(),
-            config.bucket(),
-        ))
+        let mut om = Self::build(storage, progress, config.default_bucket(), config.bucket());
+        om.results = results(config, &om.progress)?;
+        Ok(om)
     }
 
     /// The default bucket of any storage.
@@ -99,12 +109,16 @@ impl Omega {
         } else {
             name
         };
-        Self::build(
+        let om = Self::build(
             self.storage.clone(),
             self.progress.clone(),
             &self.default_bucket,
             name,
-        )
+        );
+        Omega {
+            results: self.results.clone(),
+            ..om
+        }
     }
 
     fn build(
@@ -123,6 +137,7 @@ impl Omega {
             bucket: bucket.to_owned(),
             default_bucket: default_bucket.to_owned(),
             storage,
+            results: None,
             progress,
         }
     }
@@ -162,6 +177,12 @@ impl Omega {
     pub fn queue_runtime(&self, broker: Arc<dyn Broker>, label: &str) -> QueueRuntime {
         let bucket = (self.bucket != self.default_bucket).then_some(self.bucket.as_str());
         QueueRuntime::new(broker, self.tasks(), self.objects(), bucket, label)
+            .with_results(self.results.clone())
+    }
+
+    /// Where a cluster's results are kept, if it does so in a database.
+    pub fn results(&self) -> Option<&Results> {
+        self.results.as_ref()
     }
 
     /// The objects of any bucket (none: the default one), for a worker's tasks.

@@ -1,6 +1,7 @@
 //! Where tasks are queued, as the settings say it: what it takes to open the broker, and
 //! nothing of how a broker works (spec/runtime.md §1).
 
+use super::storage::{MongoSettings, StorageSettings};
 use super::{Config, Profile, StoreUrl, Url};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -26,6 +27,31 @@ pub struct AmqpSettings {
 }
 
 impl Config {
+    /// The database in which results are kept for whoever shares them there, if the cluster
+    /// does so (`OMEGA_RESULT_BACKEND`). What a URL leaves out is that of the objects'.
+    pub fn result_backend(&self) -> Result<Option<MongoSettings>> {
+        let celery = self
+            .value("OMEGA_CELERY_CONFIG")
+            .and_then(|settings| settings.get("CELERY_RESULT_BACKEND")?.as_str());
+        let url = celery
+            .map(str::to_owned)
+            .or_else(|| self.text("OMEGA_RESULT_BACKEND"))
+            .filter(|url| url.starts_with("mongodb://"));
+        let (Some(url), StorageSettings::Mongo(mut settings)) = (url, self.storage()?) else {
+            return Ok(None);
+        };
+        let place = url.trim_start_matches("mongodb://");
+        let place = place.split('?').next().unwrap_or_default();
+        let place = place.rsplit('@').next().unwrap_or_default();
+        if place
+            .split_once('/')
+            .is_some_and(|(_, database)| !database.is_empty())
+        {
+            settings.url = Url::new(url);
+        }
+        Ok(Some(settings))
+    }
+
     /// Where tasks are queued. A store in a directory has its queue beside it, whatever
     /// `OMEGA_BROKER` says: a cluster's workers do not see the directory.
     ///

@@ -23,7 +23,7 @@ pub use objects::{Models, Objects};
 pub use queue::{QueueRuntime, outcome};
 pub use record::{TaskError, TaskRecord, TaskState};
 pub use tasks::{Claim, Ending, LEASE, RETENTION, TaskSelection, Tasks};
-pub use worker::{ObjectsOf, WorkerOptions, WorkerReport, work};
+pub use worker::{ObjectsOf, WorkerOptions, WorkerReport, WorkerResources, work};
 
 use crate::error::Result;
 use polars::prelude::DataFrame;

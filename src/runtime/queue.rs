@@ -7,6 +7,7 @@
 
 use super::celery::calls::{Surroundings, TaskCall};
 use super::celery::json;
+use super::celery::kept;
 use super::celery::message::TaskMessage;
 use super::celery::pickle::Value;
 use super::celery::reply::{Reply, State};
@@ -20,6 +21,7 @@ use super::worker::RETRIES_HEADER;
 use super::{Objects, Outcome, Runtime, SubmitOptions};
 use crate::broker::{Broker, ConsumeOptions, Consumer, Letter, Lifetime, Message, Queue};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::mongo::Results;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ pub struct QueueRuntime {
     objects: Objects,
     bucket: Option<String>,
     label: String,
+    results: Option<Results>,
     replies: OnceLock<Replies>,
 }
 
@@ -66,8 +69,30 @@ impl QueueRuntime {
             objects,
             bucket: bucket.map(str::to_owned),
             label: label.to_owned(),
+            results: None,
             replies: OnceLock::new(),
         }
+    }
+
+    /// Looks for results in a database as well: workers that keep them there do not reply.
+    pub fn with_results(mut self, results: Option<Results>) -> Self {
+        self.results = results;
+        self
+    }
+
+    /// What became of a task: as the book has it, or as another worker has kept it.
+    fn look(&self, id: &str) -> Result<TaskRecord> {
+        let record = self.tasks.get(id)?;
+        let Some(results) = self.results.as_ref().filter(|_| !record.state.is_final()) else {
+            return Ok(record);
+        };
+        for document in results.find(&[id])? {
+            let reply = kept::read(&document).map_err(|error| error.on(id))?;
+            if reply.state.is_final() {
+                return self.tasks.learn(id, &ending_of(&reply));
+            }
+        }
+        Ok(record)
     }
 
     /// The broker.
@@ -214,7 +239,7 @@ impl QueueRuntime {
                 }
                 continue;
             }
-            let record = self.tasks.get(id)?;
+            let record = self.look(id)?;
             if record.state.is_final() {
                 return Ok(record);
             }
@@ -363,7 +388,7 @@ impl Runtime for QueueRuntime {
         let end = Instant::now().checked_add(limit);
         let mut consumer: Option<Box<dyn Consumer>> = None;
         loop {
-            let record = self.tasks.get(id)?;
+            let record = self.look(id)?;
             if record.state.is_final() {
                 return Ok(record);
             }

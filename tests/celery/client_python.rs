@@ -418,3 +418,73 @@ fn the_log_is_shared() {
     let failed = stack.json(&["runtime", "log", "--level", "error", "--grep", "unlogged"]);
     assert_eq!(failed[0]["level"], "ERROR");
 }
+
+#[test]
+fn results_are_shared_in_the_database_and_chords_are_run() {
+    let stack = stack();
+    let url = stack.mongo();
+    let args = ["--queues", "rust-shared", "--task-events"];
+    stack.om_worker_with(
+        "shared@om",
+        &args,
+        &[("OMEGA_RESULT_BACKEND", "mongodb://")],
+    );
+    stack.ok(&[
+        "runtime",
+        "ping",
+        "--require",
+        "rust-shared",
+        "--timeout",
+        "90",
+    ]);
+    let told: Value = serde_json::from_str(&stack.script("shared_results.py", &[])).unwrap();
+    assert_eq!(told["answer"], json!(["one"]));
+    assert_eq!(told["again"], json!(["SUCCESS", ["one"]]));
+    assert_eq!(told["failed"], json!(["RuntimeError", "FAILURE"]));
+    let answers = told["chord"][0].as_array().unwrap();
+    let args: Vec<&Value> = answers.iter().map(|answer| &answer["args"]).collect();
+    assert_eq!(args, [&json!([1]), &json!([2]), &json!([3])]);
+    assert_eq!(told["chord"][1], "after");
+    assert_eq!(told["broken"], "ChordError");
+    assert_eq!(
+        told["keys"],
+        json!([
+            "_id",
+            "status",
+            "result",
+            "traceback",
+            "children",
+            "date_done"
+        ])
+    );
+    // A worker of Celery's that keeps its results there does not reply; om finds them.
+    stack.celery_worker(
+        "keeping@om",
+        &["--queues", "py-shared"],
+        &[("OMEGA_RESULT_BACKEND", &url)],
+    );
+    let ping = [
+        "runtime",
+        "ping",
+        "--require",
+        "py-shared",
+        "--timeout",
+        "90",
+    ];
+    let env = [("OMEGA_RESULT_BACKEND", url.as_str())];
+    let answer = stack.om_with(&[&ping[..], &["-o", "json"]].concat(), &env);
+    let answer: Value = serde_json::from_str(&answer.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", answer.stderr, stack.log("keeping@om")));
+    assert_eq!(answer["worker"], "keeping@om");
+    let id = stack.om_with(&[&ping[..], &["--async"]].concat(), &env);
+    let result = [
+        "runtime",
+        "result",
+        id.stdout.trim(),
+        "--wait",
+        "-o",
+        "json",
+    ];
+    let answer: Value = serde_json::from_str(&stack.om_with(&result, &env).stdout).unwrap();
+    assert_eq!(answer["worker"], "keeping@om");
+}

@@ -73,11 +73,7 @@ impl Stack {
             home,
             mongo,
         };
-        let mut worker = stack.command(python("celery"));
-        worker.args(["-A", "omegaml.celeryapp", "worker", "--task-events"]);
-        worker.args(["--queues", "py,both", "--hostname", PY]);
-        worker.args(["--concurrency", "2", "--loglevel", "INFO"]);
-        stack.keep(PY, &worker);
+        stack.celery_worker(PY, &["--queues", "py,both", "--task-events"], &[]);
         stack.om_worker(RUST, &["--queues", "rust,both", "--task-events"]);
         stack.python(
             "line = pd.DataFrame({'x': np.arange(1., 13.), 'y': np.arange(1., 13.) * 2})\n\
@@ -134,12 +130,35 @@ impl Stack {
 
     /// Starts a worker of om; its process id.
     pub fn om_worker(&self, name: &str, args: &[&str]) -> u32 {
-        let mut worker = self.command(OM);
+        self.om_worker_with(name, args, &[])
+    }
+
+    /// The same with settings of its own.
+    pub fn om_worker_with(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> u32 {
+        let mut worker = self.command("env");
+        worker.args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        worker.arg(OM);
         worker.args(["--loglevel", "INFO", "runtime", "worker"]);
         worker
             .args(["--concurrency", "2", "--name", name])
             .args(args);
         self.keep(name, &worker)
+    }
+
+    /// Starts a worker of Celery's, with settings of its own; its process id.
+    pub fn celery_worker(&self, name: &str, args: &[&str], env: &[(&str, &str)]) -> u32 {
+        let mut worker = self.command("env");
+        worker.args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        worker.arg(python("celery"));
+        worker.args(["-A", "omegaml.celeryapp", "worker"]);
+        worker.args(["--concurrency", "2", "--loglevel", "INFO"]);
+        worker.args(["--hostname", name]).args(args);
+        self.keep(name, &worker)
+    }
+
+    /// The database.
+    pub fn mongo(&self) -> String {
+        self.mongo.clone()
     }
 
     /// What a program has said.
@@ -160,7 +179,13 @@ impl Stack {
 
     /// Runs om and waits.
     pub fn om(&self, args: &[&str]) -> Run {
+        self.om_with(args, &[])
+    }
+
+    /// The same with settings of its own.
+    pub fn om_with(&self, args: &[&str], env: &[(&str, &str)]) -> Run {
         let mut command = self.command("timeout");
+        command.envs(env.iter().copied());
         Run::of(command.args([LIMIT, OM]).args(args).output().unwrap())
     }
 

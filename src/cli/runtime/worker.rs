@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::{Meter, Progress, Silent, Unit};
 use crate::runtime::celery::serial::Serializer;
-use crate::runtime::{LEASE, Level, WorkerOptions, host, user, work};
+use crate::runtime::{LEASE, Level, WorkerOptions, WorkerResources, host, user, work};
 use clap::Args;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,14 +126,15 @@ impl RunWorker {
             options.labels.join(", "),
             broker.location()
         ));
-        let report = work(
+        let resources = WorkerResources {
             broker,
-            om.tasks(),
-            om.objects_of(),
-            options,
-            &session.progress,
-            || progress.ready.store(true, Ordering::Release),
-        )?;
+            tasks: om.tasks(),
+            objects: om.objects_of(),
+            results: om.results().cloned(),
+        };
+        let report = work(resources, options, &session.progress, || {
+            progress.ready.store(true, Ordering::Release)
+        })?;
         session
             .progress
             .note(&format!("{} tasks were run", report.tasks));

@@ -4,7 +4,7 @@ use super::json;
 use super::message::TaskMessage;
 use super::passthrough;
 use super::pickle::Value;
-use super::signature::Kwargs;
+use super::signature::{Kwargs, Signature};
 use crate::error::{Error, Result};
 use crate::runtime::{Action, Input, ModelCall};
 use serde_json::Value as Json;
@@ -14,7 +14,11 @@ const RUN_JOB: &str = "omegaml.notebook.tasks.run_omegaml_job";
 const SCHEDULE_JOB: &str = "omegaml.notebook.tasks.schedule_omegaml_job";
 const EXECUTE_SCRIPTS: &str = "omegaml.notebook.tasks.execute_scripts";
 const RUN_SCRIPT: &str = "omegaml.backends.package.tasks.run_omega_script";
+const UNLOCK_CHORD: &str = "celery.chord_unlock";
 const RUN_CALLBACK: &str = "omegaml.backends.package.tasks.run_omega_callback_script";
+
+/// Seconds before the group of a chord is looked at again, as Celery has it.
+const LOOK_AGAIN: f64 = 1.0;
 
 /// What a task is to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +71,17 @@ pub enum TaskCall {
         args: Vec<Value>,
         /// Its keyword arguments.
         kwargs: Kwargs,
+    },
+    /// Send the task that follows a group, once the group is done.
+    UnlockChord {
+        /// The group's id.
+        group: String,
+        /// The tasks of the group.
+        tasks: Vec<String>,
+        /// What follows; its first argument is the list of their results.
+        callback: Box<Signature>,
+        /// Seconds before it is looked again.
+        interval: f64,
     },
     /// Run a script because a task is done.
     Callback {
@@ -231,6 +246,19 @@ impl TaskCall {
                 )?,
             },
             EXECUTE_SCRIPTS => TaskCall::ExecuteScripts,
+            UNLOCK_CHORD => {
+                let callback = args.get(1).cloned().or_else(|| kwargs.take("callback"));
+                TaskCall::UnlockChord {
+                    group: name(&args, 0, "id of the group")?,
+                    tasks: group(&kwargs.take("result").unwrap_or(Value::None))?,
+                    callback: Box::new(Signature::read(&callback.unwrap_or(Value::None))?),
+                    interval: kwargs
+                        .take("interval")
+                        .and_then(|interval| interval.as_f64())
+                        .filter(|interval| *interval > 0.0)
+                        .unwrap_or(LOOK_AGAIN),
+                }
+            }
             RUN_SCRIPT => TaskCall::RunScript {
                 name: name(&args, 0, "name of the script")?,
                 args: args.into_iter().skip(1).collect(),
@@ -298,6 +326,9 @@ impl TaskCall {
                 (SCHEDULE_JOB.to_owned(), vec![name.as_str().into()], kwargs)
             }
             TaskCall::ExecuteScripts => (EXECUTE_SCRIPTS.to_owned(), Vec::new(), Kwargs::default()),
+            TaskCall::UnlockChord { .. } => {
+                return Err(Error::usage("Celery sends this task, nobody else does"));
+            }
             TaskCall::RunScript { name, args, kwargs } => {
                 let mut all = vec![name.as_str().into()];
                 all.extend(args.iter().cloned());
@@ -414,6 +445,19 @@ fn name(args: &[Value], index: usize, what: &str) -> Result<String> {
     let text = args.get(index).and_then(Value::as_str);
     text.map(str::to_owned)
         .ok_or_else(|| Error::invalid(format!("the {what} is missing")))
+}
+
+/// The ids of the tasks of a group: `((id, parent), children)` each.
+fn group(results: &Value) -> Result<Vec<String>> {
+    let malformed = || Error::invalid("the group of a chord is malformed");
+    let id = |task: &Value| {
+        let id = task.as_items()?.first()?;
+        let id = id.as_str().or_else(|| id.as_items()?.first()?.as_str())?;
+        Some(id.to_owned())
+    };
+    let tasks = results.as_items().ok_or_else(malformed)?;
+    let ids = tasks.iter().map(|task| id(task).ok_or_else(malformed));
+    ids.collect()
 }
 
 fn optional_text(value: Option<Value>, name: &str) -> Result<Option<String>> {

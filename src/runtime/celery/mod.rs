@@ -8,6 +8,7 @@ pub mod control;
 pub mod event;
 pub mod exception;
 pub mod json;
+pub mod kept;
 pub mod message;
 pub mod numpy;
 pub mod pandas;

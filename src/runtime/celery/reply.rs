@@ -41,7 +41,8 @@ impl State {
         }
     }
 
-    fn parse(name: &str) -> Self {
+    /// The state of a word.
+    pub fn parse(name: &str) -> Self {
         match name {
             "STARTED" => State::Started,
             "SUCCESS" => State::Success,
@@ -58,7 +59,7 @@ impl State {
     }
 
     /// Whether the result is an exception.
-    fn is_exceptional(&self) -> bool {
+    pub fn is_exceptional(&self) -> bool {
         matches!(self, State::Failure | State::Retry | State::Revoked)
     }
 }
@@ -85,7 +86,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn new(task_id: &str, state: State, result: Value) -> Self {
+    /// A task's state and result, and nothing else.
+    pub fn of(task_id: &str, state: State, result: Value) -> Self {
         let date_done = (state != State::Started).then(|| now(Utc::now()));
         Reply {
             task_id: task_id.to_owned(),
@@ -105,31 +107,31 @@ impl Reply {
             ("pid", Value::Int(pid.into())),
             ("hostname", hostname.into()),
         ]);
-        Self::new(task_id, State::Started, result)
+        Self::of(task_id, State::Started, result)
     }
 
     /// It is done.
     pub fn success(task_id: &str, result: Value) -> Self {
-        Self::new(task_id, State::Success, result)
+        Self::of(task_id, State::Success, result)
     }
 
     /// It failed.
     pub fn failure(task_id: &str, exception: &Exception, traceback: &str) -> Self {
-        let mut reply = Self::new(task_id, State::Failure, exception.to_value());
+        let mut reply = Self::of(task_id, State::Failure, exception.to_value());
         reply.traceback = Some(traceback.to_owned());
         reply
     }
 
     /// It failed and will be tried again.
     pub fn retry(task_id: &str, exception: &Exception, traceback: &str) -> Self {
-        let mut reply = Self::new(task_id, State::Retry, exception.to_value());
+        let mut reply = Self::of(task_id, State::Retry, exception.to_value());
         reply.traceback = Some(traceback.to_owned());
         reply
     }
 
     /// It was called off: `expired`, `revoked` or `terminated`.
     pub fn revoked(task_id: &str, reason: &str) -> Self {
-        Self::new(
+        Self::of(
             task_id,
             State::Revoked,
             Exception::revoked(reason).to_value(),

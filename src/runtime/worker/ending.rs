@@ -11,11 +11,13 @@ use crate::broker::{Delivery, Letter};
 use crate::error::Result;
 use crate::runtime::celery::event::Event;
 use crate::runtime::celery::exception::Exception;
+use crate::runtime::celery::kept;
 use crate::runtime::celery::reply::Reply;
 use crate::runtime::celery::serial::Serializer;
 use crate::runtime::logs::Level;
 use crate::runtime::record::{TaskError, TaskState};
 use crate::runtime::tasks::Ending;
+use bson::Document;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -43,8 +45,15 @@ pub(super) struct Ended {
 struct Closing {
     held: Arc<Held>,
     delivery: Delivery,
+    told: Told,
+}
+
+/// The ending of a task, and who is told of it.
+struct Told {
     ending: Ending,
     replies: Vec<Letter>,
+    /// The result as it is kept for who shares it in a database.
+    kept: Option<Document>,
     event: Option<Event>,
 }
 
@@ -63,18 +72,16 @@ pub(super) fn run(shared: &Shared, endings: &Receiver<Ended>) {
 }
 
 fn close(shared: &Shared, batch: Vec<Ended>) {
-    let mut closings = Vec::with_capacity(batch.len());
+    let mut closings: Vec<Closing> = Vec::with_capacity(batch.len());
     for ended in batch {
         let Some(delivery) = ended.held.take() else {
             continue;
         };
         match closing(shared, &ended, &delivery) {
-            Some((ending, replies, event)) => closings.push(Closing {
+            Some(told) => closings.push(Closing {
                 held: ended.held,
                 delivery,
-                ending,
-                replies,
-                event,
+                told,
             }),
             None => let_go(shared, ended, delivery),
         }
@@ -93,6 +100,7 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
         }
         return;
     };
+    keep(shared, &mut closings, &mine);
     for closing in closings {
         let id = closing.held.message.id.clone();
         shared.holding.remove(&id);
@@ -100,10 +108,12 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
             true => {
                 shared.counts.done(&closing.held.message.task);
                 log(shared, &closing);
-                if let Some(event) = closing.event {
+                if let Some(event) = closing.told.event {
                     shared.events.tell(|| event);
                 }
-                shared.consumer.finish(closing.delivery, closing.replies)
+                shared
+                    .consumer
+                    .finish(closing.delivery, closing.told.replies)
             }
             false => {
                 tracing::info!("task {id} was finished by another worker");
@@ -116,10 +126,25 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
     }
 }
 
+/// Keeps results that are this worker's in the database in which they are shared.
+fn keep(shared: &Shared, closings: &mut [Closing], mine: &[String]) {
+    let Some(results) = &shared.results else {
+        return;
+    };
+    let kept: Vec<Document> = closings
+        .iter_mut()
+        .filter(|closing| mine.contains(&closing.held.message.id))
+        .filter_map(|closing| closing.told.kept.take())
+        .collect();
+    if let Err(error) = results.keep(kept) {
+        tracing::error!("results cannot be kept for those who share them: {error}");
+    }
+}
+
 /// Says in the log how a task has ended.
 fn log(shared: &Shared, closing: &Closing) {
     let log = shared.log.of(&closing.held.message);
-    match &closing.ending {
+    match &closing.told.ending {
         Ending::Success(_) => {
             let started = closing.held.started();
             let seconds = started.map_or(0.0, |start| start.at.elapsed().as_secs_f64());
@@ -138,7 +163,7 @@ fn enter(shared: &Shared, closings: &[Closing]) -> Option<Vec<String>> {
     }
     let endings: Vec<(&str, &Ending)> = closings
         .iter()
-        .map(|closing| (closing.held.message.id.as_str(), &closing.ending))
+        .map(|closing| (closing.held.message.id.as_str(), &closing.told.ending))
         .collect();
     let started = Instant::now();
     loop {
@@ -160,11 +185,7 @@ fn enter(shared: &Shared, closings: &[Closing]) -> Option<Vec<String>> {
 }
 
 /// The ending of a task, with what is to be sent. None when it does not end here.
-fn closing(
-    shared: &Shared,
-    ended: &Ended,
-    delivery: &Delivery,
-) -> Option<(Ending, Vec<Letter>, Option<Event>)> {
+fn closing(shared: &Shared, ended: &Ended, delivery: &Delivery) -> Option<Told> {
     let task = &ended.held.message;
     let by = Serializer::of(&delivery.message.properties).unwrap_or_default();
     let sender = &shared.sender;
@@ -192,7 +213,6 @@ fn closing(
                     return Some(failed(shared, ended, &Exception::from_error(&error), by));
                 }
             }
-            letters.extend(self::reply(shared, &ended.held, reply));
             let seconds = ended
                 .held
                 .started()
@@ -201,7 +221,7 @@ fn closing(
                 .events
                 .are_wanted()
                 .then(|| Event::succeeded(sender, &task.id, &answer.value, seconds));
-            Some((ending, letters, event))
+            Some(told(shared, &ended.held, ending, letters, reply, event))
         }
         Err(Failure::Failed { exception, passing }) => {
             match *passing && task.retries < allowed_retries(delivery) {
@@ -223,11 +243,19 @@ fn closing(
             Some(failed(shared, ended, &Exception::soft_time_limit(), by))
         }
         Err(Failure::Stopped(Reason::Revoked)) => {
-            let letters = reply(shared, &ended.held, Reply::revoked(&task.id, "terminated"));
+            let reply = Reply::revoked(&task.id, "terminated");
             let event = Some(Event::revoked(sender, &task.id, true, false));
-            Some((Ending::Revoked, Vec::from_iter(letters), event))
+            let letters = Vec::new();
+            Some(told(
+                shared,
+                &ended.held,
+                Ending::Revoked,
+                letters,
+                reply,
+                event,
+            ))
         }
-        Err(Failure::Stopped(Reason::Lost | Reason::Shutdown)) => None,
+        Err(Failure::Later(_) | Failure::Stopped(Reason::Lost | Reason::Shutdown)) => None,
     }
 }
 
@@ -275,6 +303,10 @@ fn let_go(shared: &Shared, ended: Ended, delivery: Delivery) {
             letter.delay = PASS_PAUSE;
             shared.consumer.finish(delivery, vec![letter])
         }
+        Err(Failure::Later(delay)) => {
+            released(TaskState::Pending);
+            shared.consumer.requeue(delivery, *delay).map(drop)
+        }
         Err(Failure::Stopped(Reason::Lost)) => {
             tracing::info!("task {id} was taken over by another worker");
             shared.consumer.ack(delivery).map(drop)
@@ -289,12 +321,7 @@ fn let_go(shared: &Shared, ended: Ended, delivery: Delivery) {
     }
 }
 
-fn failed(
-    shared: &Shared,
-    ended: &Ended,
-    exception: &Exception,
-    by: Serializer,
-) -> (Ending, Vec<Letter>, Option<Event>) {
+fn failed(shared: &Shared, ended: &Ended, exception: &Exception, by: Serializer) -> Told {
     let task = &ended.held.message;
     let text = exception.to_string();
     let traceback = format!("{text}\n");
@@ -309,14 +336,40 @@ fn failed(
         }
         Err(error) => tracing::warn!("task {}: a callback cannot be sent: {error}", task.id),
     }
-    letters.extend(self::reply(shared, &ended.held, reply));
     let event = Some(Event::failed(
         &shared.sender,
         &task.id,
         exception,
         &traceback,
     ));
-    (failure(exception), letters, event)
+    let ending = failure(exception);
+    told(shared, &ended.held, ending, letters, reply, event)
+}
+
+/// An ending that is replied with `reply`, after other letters.
+fn told(
+    shared: &Shared,
+    held: &Held,
+    ending: Ending,
+    mut replies: Vec<Letter>,
+    mut reply: Reply,
+    event: Option<Event>,
+) -> Told {
+    reply.group_id.clone_from(&held.message.group);
+    reply.parent_id.clone_from(&held.message.parent_id);
+    let shares = shared.results.is_some() && !held.message.ignore_result;
+    let kept = shares.then(|| kept::document(&reply, shared.options.serializer));
+    replies.extend(self::reply(shared, held, reply));
+    Told {
+        ending,
+        replies,
+        kept: kept.and_then(|kept| {
+            let id = &held.message.id;
+            kept.inspect_err(|error| tracing::warn!("task {id}: its result is not kept: {error}"))
+                .ok()
+        }),
+        event,
+    }
 }
 
 /// The ending of a task that has raised an exception.

@@ -2,6 +2,7 @@
 //! answer (spec/runtime.md §4, §5).
 
 use super::Shared;
+use super::chord;
 use super::held::Held;
 use super::log::Reports;
 use super::stop::Reason;
@@ -18,6 +19,7 @@ use crate::runtime::{Action, ModelCall, Outcome};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a task answered: for the message to its client, and for its record.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +39,14 @@ pub(super) enum Failure {
     },
     /// It is for a worker of another sort; says why.
     Elsewhere(String),
+    /// What it waits for is not there yet; it comes again after this time.
+    Later(Duration),
     /// It was asked to stop and did.
     Stopped(Reason),
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    pub fn of(error: &Error) -> Self {
         Failure::Failed {
             exception: Exception::from_error(error),
             passing: error.kind().retryable(),
@@ -121,6 +125,12 @@ fn perform(
         }
         TaskCall::Settings => plain(Value::dict([("error", "settings dump is disabled".into())])),
         TaskCall::Preload => plain(Value::None),
+        TaskCall::UnlockChord {
+            tasks,
+            callback,
+            interval,
+            ..
+        } => chord::unlock(shared, held, &tasks, &callback, interval),
         TaskCall::Special { action, .. } => Err(Failure::Elsewhere(format!(
             "models of this worker have no action `{action}`"
         ))),
@@ -210,7 +220,7 @@ fn told<T>(shared: &Shared, held: &Held, noted: crate::error::Result<T>) -> Opti
         .ok()
 }
 
-fn plain(value: Value) -> Result<Answer, Failure> {
+pub(super) fn plain(value: Value) -> Result<Answer, Failure> {
     match json::shown(&value) {
         Ok(json) => Ok(Answer { value, json }),
         Err(error) => Err(Failure::of(&error)),

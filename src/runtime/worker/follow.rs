@@ -47,6 +47,17 @@ pub(super) fn after_success(
     Ok(followers)
 }
 
+/// The task of `signature`, after another one has given `results`.
+pub(super) fn after(
+    task: &TaskMessage,
+    signature: &Signature,
+    results: &[Value],
+    queue: &str,
+    by: Serializer,
+) -> Result<Follower> {
+    sent(following(task, signature, results), signature, queue, by)
+}
+
 /// What is to be sent after a task has failed. Its callbacks get what Celery's do: what
 /// failed, with what, and where.
 pub(super) fn after_failure(

@@ -6,6 +6,7 @@
 //! run, and the ending that is entered first is the one that counts. A message is
 //! acknowledged only when the ending is entered and told.
 
+mod chord;
 mod control;
 mod ending;
 mod events;
@@ -30,6 +31,7 @@ use super::tasks::Tasks;
 use crate::broker::{Broker, ConsumeOptions, Consumer, Delivery, Queue};
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
+use crate::storage::mongo::Results;
 use ending::Ended;
 use events::Events;
 use held::{Held, Holding};
@@ -100,6 +102,18 @@ pub struct WorkerReport {
     pub tasks: u64,
 }
 
+/// What a worker works with.
+pub struct WorkerResources {
+    /// Where tasks come from and replies go.
+    pub broker: Arc<dyn Broker>,
+    /// The book of tasks.
+    pub tasks: Tasks,
+    /// The objects that tasks are about.
+    pub objects: Box<ObjectsOf>,
+    /// Where results are kept as well, for who shares them in a database.
+    pub results: Option<Results>,
+}
+
 /// What all parts of a worker share.
 struct Shared {
     options: WorkerOptions,
@@ -111,6 +125,7 @@ struct Shared {
     consumer: Box<dyn Consumer>,
     tasks: Tasks,
     objects: Arc<ObjectsOf>,
+    results: Option<Results>,
     log: log::Log,
     holding: Holding,
     pool: OnceLock<Pool<Arc<Held>>>,
@@ -132,13 +147,17 @@ struct Shared {
 /// # Errors
 /// What the broker fails with at the start; later failures are logged and tried again.
 pub fn work(
-    broker: Arc<dyn Broker>,
-    tasks: Tasks,
-    objects: Box<ObjectsOf>,
+    resources: WorkerResources,
     options: WorkerOptions,
     progress: &dyn Progress,
     ready: impl FnOnce(),
 ) -> Result<WorkerReport> {
+    let WorkerResources {
+        broker,
+        tasks,
+        objects,
+        results,
+    } = resources;
     let queues: Vec<Queue> = options.labels.iter().map(Queue::task).collect();
     let consume = ConsumeOptions {
         prefetch: options.prefetch(),
@@ -177,6 +196,7 @@ pub fn work(
         consumer,
         tasks,
         objects,
+        results,
         log,
         holding: Holding::default(),
         pool: OnceLock::new(),

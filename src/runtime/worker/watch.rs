@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often records of tasks that ended long ago are removed.
 const SWEEP: Duration = Duration::from_secs(3600);
 
+/// How long results are kept for those who share them: omega|ml's `CELERY_RESULT_EXPIRES`.
+const KEPT: Duration = Duration::from_secs(3600);
+
 /// Watches until the worker has ended.
 pub(super) fn run(shared: &Shared) {
     let mut renewed = Instant::now();
@@ -35,6 +38,11 @@ pub(super) fn run(shared: &Shared) {
             swept = Some(Instant::now());
             if let Err(error) = shared.tasks.sweep() {
                 tracing::warn!("the records of old tasks cannot be removed: {error}");
+            }
+            if let Some(results) = &shared.results
+                && let Err(error) = results.sweep(KEPT)
+            {
+                tracing::warn!("old results cannot be removed: {error}");
             }
         }
     }

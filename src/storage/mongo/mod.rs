@@ -23,6 +23,7 @@ mod pipeline;
 mod reader;
 mod records;
 mod rename;
+mod results;
 mod resume;
 mod rows;
 mod scan;
@@ -58,6 +59,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use unfinished::{Content, Unfinished};
+
+pub use results::Results;
 
 /// How a database is opened.
 #[derive(Clone)]
