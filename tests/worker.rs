@@ -415,6 +415,30 @@ fn a_task_that_takes_too_long_fails_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_task_that_takes_longer_than_the_broker_waits_ends_once() {
+    let impatient = "[{rabbit, [{consumer_timeout, 1000}, {channel_tick_interval, 500}]}].";
+    let own = Rabbit::start_with(impatient);
+    let place = Place::cluster_on(&own);
+    let slow = place.slow_model();
+    let _workers = [place.worker("a", &[]), place.worker("b", &[])];
+    let runtime = place.runtime();
+    let began = Instant::now();
+    let id = place.submit(&runtime, &slow);
+    // While it runs its message comes again and again, to both.
+    let ended = runtime.wait(&id, LONG).unwrap();
+    assert_eq!(ended.state, TaskState::Success, "{ended:?}");
+    assert!(
+        began.elapsed() > Duration::from_secs(2),
+        "the task is too fast for this test: {:?}",
+        began.elapsed()
+    );
+    std::thread::sleep(Duration::from_secs(3));
+    let later = runtime.tasks().get(&id).unwrap();
+    assert_eq!((later.attempts, &later.ended), (1, &ended.ended));
+    own.kill();
+}
+
+#[test]
 fn a_task_that_kills_its_workers_fails() {
     let place = Place::directory();
     let slow = place.slow_model();

@@ -144,6 +144,9 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Platform, "CLICOLOR_FORCE", None, "colour also off a terminal, if set and not 0"),
     variable(Group::Platform, "TERM", None, "no colour and no bars, if dumb"),
     variable(Group::Platform, "COLUMNS", None, "width of the terminal, where it does not tell"),
+    variable(Group::Platform, "LOGNAME", None, "user that experiments and logs name; else USER, else the list of users"),
+    variable(Group::Platform, "USER", None, "user that experiments and logs name, where LOGNAME does not tell"),
+    variable(Group::Platform, "HOSTNAME", None, "machine that experiments name; else the system's name for it"),
     variable(Group::Platform, "XDG_CONFIG_DIRS", Some("/etc/xdg"), "where site configuration is (Unix)"),
 ];
 
@@ -160,6 +163,13 @@ pub const SHOWN: &[&str] = &["CA_CERTS_PATH"];
 /// The variable of this name.
 pub fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
+}
+
+/// The value of a convention of the platform where no [`Environment`] is at hand; an empty
+/// one counts as not set, as does one that is no text.
+pub fn platform(name: &str) -> Option<String> {
+    find(name).filter(|variable| variable.group == Group::Platform)?;
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The variables that matter, as they were when it was captured.

@@ -126,10 +126,8 @@ pub fn host() -> String {
 
 /// The name of the user that this process runs as.
 pub fn user() -> String {
-    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| {
-        let name = std::env::var(name).ok()?;
-        (!name.is_empty()).then_some(name)
-    });
+    let mut names = ["LOGNAME", "USER"].into_iter();
+    let named = names.find_map(crate::config::variables::platform);
     named.or_else(listed_user).unwrap_or_default()
 }
 

@@ -205,7 +205,14 @@ def mongo():
     section.run(sys.modules[__name__])
 
 
-SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory, "mongo": mongo}
+def runtime():
+    import runtime as section
+
+    section.run(sys.modules[__name__])
+
+
+SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory,
+            "mongo": mongo, "runtime": runtime}
 try:
     chosen = sys.argv[1:] or list(SECTIONS)
     for name in chosen:

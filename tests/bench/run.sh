@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks, side by side in one run against the named peers: prints a table of ratios.
-#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo (default: all)
+#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime (default: all)
 # Peers come from PyPI into throw-away environments under $OM_BENCH_HOME (default ~/.cache/om-bench).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,9 +14,10 @@ if [ ! -x "$home/omegaml/bin/om" ]; then
   python3 -m venv "$home/omegaml"
   "$home/omegaml/bin/pip" install -q --pre 'omegaml[client]==0.18.0' 'secantusdb==0.7.0b3'
 fi
+case " ${*:-mongo} " in *" runtime "*) tests/servers.sh ;; esac
 case " ${*:-mongo} " in *" mongo "*)
   tests/servers.sh
   "$home/peers/bin/python" -c 'import pymongoarrow' 2>/dev/null || "$home/peers/bin/pip" install -q pymongoarrow
 esac
-cargo build --release --quiet --bin om --example mongo_limits
+cargo build --release --quiet --bin om --example mongo_limits --example task_load
 exec env OM_BENCH_HOME="$home" "$home/peers/bin/python" tests/bench/bench.py "$@"

@@ -11,6 +11,8 @@ import omegaml as om
 
 PATIENCE = 90
 app = om.runtime.celeryapp
+# The address that clients make up has a time limit that Celery reads in another unit: 2.5 ms.
+app.conf.result_backend = os.environ["OMEGA_MONGO_URL"]
 
 
 def signature(task, *args, label="rust-shared", **kwargs):
@@ -31,6 +33,8 @@ def outcome(promise):
 
 one = ping("one").delay()
 answer = outcome(one)
+if not isinstance(answer, dict):
+    sys.exit(f"no answer: {answer}")
 # Another process reads it, or the same once more.
 again = app.AsyncResult(one.id)
 failed = ping(exception=True).delay()

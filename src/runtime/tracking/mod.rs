@@ -180,9 +180,7 @@ fn latest_run(datasets: &Store, experiment: &str) -> Result<(i32, bool)> {
 
 /// This machine, as Python's trackers call it.
 fn node() -> String {
-    let named = std::env::var("HOSTNAME").ok();
-    let named = named.filter(|name| !name.is_empty());
-    named.unwrap_or_else(super::host)
+    crate::config::variables::platform("HOSTNAME").unwrap_or_else(super::host)
 }
 
 #[cfg(test)]
