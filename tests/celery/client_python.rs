@@ -302,6 +302,10 @@ fn tasks_are_tracked_in_experiments_as_python_does() {
     let events = |label: &str, model: &str| {
         stack.python(&format!(
             "exp = 'exp-{label}'\n\
+             def read(): return [doc['data'] for doc in om.datasets.collection('.experiments/' + exp).find()]\n\
+             def until(reached):\n\
+             \x20   end = time.time() + PATIENCE\n\
+             \x20   while not reached(read()) and time.time() < end: time.sleep(0.1)\n\
              with on('{label}').experiment(exp) as e:\n\
              \x20   e.log_param('a', 1)\n\
              \x20   def task(): return om.runtime.require(label='{label}').model('{model}')\n\
@@ -309,6 +313,8 @@ fn tasks_are_tracked_in_experiments_as_python_does() {
              \x20   get(task().predict([[1.]]))\n\
              \x20   get(task().score('line[x]', 'line[y]'))\n\
              \x20   task().predict('nowhere').get(propagate=False, timeout=PATIENCE)\n\
+             \x20   # Python's worker tells its tracker after it has told its client.\n\
+             \x20   until(lambda data: data and any(event['event'] == 'task_failure' for event in data))\n\
              def known(event):\n\
              \x20   value = event['value']\n\
              \x20   if event['event'] == 'artifact':\n\
@@ -320,9 +326,7 @@ fn tasks_are_tracked_in_experiments_as_python_does() {
              \x20   if event['event'] == 'task_call': value['args'] = [str(x)[:8] for x in value['args'][1:]]\n\
              \x20   if event['event'] in ('task_success', 'task_failure'): value['task_id'] = value['task_id'] == event['taskid']\n\
              \x20   return [event['event'], list(event), event['run'], event['key'], value]\n\
-             def read(): return [doc['data'] for doc in om.datasets.collection('.experiments/' + exp).find()]\n\
-             end = time.time() + PATIENCE\n\
-             while len(read()) < 16 and time.time() < end: time.sleep(0.1)\n\
+             until(lambda data: len(data) >= 16)\n\
              data = read()\n\
              data.sort(key=lambda event: event['dt'])\n\
              experiments = om.models.metadata('{model}').attributes['tracking']['experiments']\n\

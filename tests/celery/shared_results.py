@@ -48,6 +48,6 @@ print(json.dumps({
     "again": [again.state, again.get()["args"]],
     "failed": [type(failed.get(timeout=PATIENCE, propagate=False)).__name__, failed.state],
     "chord": outcome(together)["args"],
-    "broken": outcome(broken)[0],
+    "broken": type(broken.get(timeout=PATIENCE, propagate=False)).__name__,
     "keys": list(app.backend.collection.find_one({"_id": one.id})),
 }))
