@@ -107,7 +107,7 @@ impl Stack {
             setsid \"$@\" >\"$home/$name.log\" 2>&1 & child=$!; echo $child >\"$home/$name.new\"; \
             mv \"$home/$name.new\" \"$home/$name.pid\"; \
             while kill -0 $parent 2>/dev/null && kill -0 $child 2>/dev/null; do sleep 0.3; done; \
-            kill -9 -- -$child 2>/dev/null; kill -0 $parent 2>/dev/null || rm -rf \"$home\"";
+            kill -9 -$child 2>/dev/null; kill -0 $parent 2>/dev/null || rm -rf \"$home\"";
         let mut guard = self.command("setsid");
         guard
             .args(["sh", "-c", script, "sh"])
