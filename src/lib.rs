@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod frame;
+pub mod jobs;
 pub mod models;
 mod omega;
 pub mod progress;

@@ -10,8 +10,10 @@
 //! ```
 
 use crate::broker::Broker;
+use crate::config::interpreter::Python;
 use crate::config::{Config, MongoSettings, StorageSettings};
 use crate::error::Result;
+use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
 use crate::runtime::{LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks};
 use crate::storage::embedded::{self, EmbeddedStorage};
@@ -33,7 +35,7 @@ pub struct Omega {
     /// Models.
     pub models: Models,
     /// Jobs: notebooks.
-    pub jobs: Store,
+    pub jobs: Jobs,
     /// Scripts: packages.
     pub scripts: Store,
     /// Streams.
@@ -42,7 +44,39 @@ pub struct Omega {
     default_bucket: String,
     storage: Arc<dyn Storage>,
     results: Option<Results>,
+    surroundings: Arc<Surroundings>,
     progress: Arc<dyn Progress>,
+}
+
+/// What programs that are started for jobs and scripts are given.
+#[derive(Default)]
+struct Surroundings {
+    python: Python,
+    env: Vec<(String, String)>,
+}
+
+impl Surroundings {
+    /// Settings by which such a program finds the same objects.
+    fn of(config: &Config) -> Self {
+        let shared = [
+            "OMEGA_STORE_URL",
+            "OMEGA_MONGO_URL",
+            "OMEGA_BROKER",
+            "OMEGA_RESULT_BACKEND",
+        ];
+        let set = |name: &str| {
+            let chosen = !matches!(
+                config.origin(name),
+                None | Some(crate::config::Origin::Default)
+            );
+            let value = config.text(name).filter(|_| chosen)?;
+            Some((name.to_owned(), value))
+        };
+        Surroundings {
+            python: Python::new(config.text("OMEGA_PYTHON").as_deref()),
+            env: shared.iter().filter_map(|name| set(name)).collect(),
+        }
+    }
 }
 
 /// The database of these settings.
@@ -92,14 +126,27 @@ impl Omega {
             }
             StorageSettings::Mongo(settings) => Arc::new(database(settings, &progress)?),
         };
-        let mut om = Self::build(storage, progress, config.default_bucket(), config.bucket());
+        let surroundings = Arc::new(Surroundings::of(config));
+        let mut om = Self::build(
+            storage,
+            progress,
+            config.default_bucket(),
+            config.bucket(),
+            surroundings,
+        );
         om.results = results(config, &om.progress)?;
         Ok(om)
     }
 
     /// The default bucket of any storage.
     pub fn new(storage: Arc<dyn Storage>, progress: Arc<dyn Progress>) -> Self {
-        Self::build(storage, progress, DEFAULT_BUCKET, DEFAULT_BUCKET)
+        Self::build(
+            storage,
+            progress,
+            DEFAULT_BUCKET,
+            DEFAULT_BUCKET,
+            Arc::default(),
+        )
     }
 
     /// Another bucket of the same storage; `default` means the default one.
@@ -114,6 +161,7 @@ impl Omega {
             self.progress.clone(),
             &self.default_bucket,
             name,
+            self.surroundings.clone(),
         );
         Omega {
             results: self.results.clone(),
@@ -126,18 +174,24 @@ impl Omega {
         progress: Arc<dyn Progress>,
         default_bucket: &str,
         bucket: &str,
+        surroundings: Arc<Surroundings>,
     ) -> Self {
         let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
         Omega {
             datasets: store("data/"),
             models: store("models/").into(),
-            jobs: store("jobs/"),
+            jobs: Jobs::new(
+                store("jobs/"),
+                surroundings.python.clone(),
+                surroundings.env.clone(),
+            ),
             scripts: store("scripts/"),
             streams: store("streams/"),
             bucket: bucket.to_owned(),
             default_bucket: default_bucket.to_owned(),
             storage,
             results: None,
+            surroundings,
             progress,
         }
     }
@@ -159,6 +213,7 @@ impl Omega {
         Objects {
             datasets: self.datasets.clone(),
             models: self.models.clone(),
+            jobs: self.jobs.clone(),
             progress: self.progress.clone(),
         }
     }

@@ -4,6 +4,7 @@ use super::completion;
 use super::config::ConfigArgs;
 use super::datasets::Datasets;
 use super::help::HelpArgs;
+use super::jobs::Jobs;
 use super::models::Models;
 use super::objects::Objects;
 use super::output::{Color, Format, Wishes};
@@ -142,7 +143,7 @@ pub enum Command {
     Models(Models),
     /// Notebooks that run as jobs
     #[command(subcommand)]
-    Jobs(Objects),
+    Jobs(Jobs),
     /// Packages and programs
     #[command(subcommand)]
     Scripts(Objects),

@@ -8,6 +8,7 @@ mod datasets;
 mod errors;
 mod help;
 mod interrupt;
+mod jobs;
 mod logging;
 mod models;
 mod objects;
@@ -72,7 +73,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
     match command {
         Command::Datasets(command) => datasets::run(command, session),
         Command::Models(command) => models::run(command, session),
-        Command::Jobs(command) => objects::run(command, "jobs", session),
+        Command::Jobs(command) => jobs::run(command, session),
         Command::Scripts(command) => objects::run(command, "scripts", session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),

@@ -79,6 +79,7 @@ fn names(config: &Config, noun: &str, start: &str) -> Result<Vec<String>> {
 }
 
 const DATASETS: Lister = |config, start| names(config, "datasets", start);
+const JOBS: Lister = |config, start| names(config, "jobs", start);
 const MODELS: Lister = |config, start| names(config, "models", start);
 const COLUMNS: Lister = |config, name| {
     let om = Omega::open(config, Arc::new(crate::progress::Silent))?;
@@ -94,6 +95,11 @@ const COLUMNS: Lister = |config, name| {
 /// Names of data sets, and their columns within `[…]`.
 pub fn datasets() -> ArgValueCompleter {
     completion::frames(DATASETS, COLUMNS)
+}
+
+/// Names of jobs.
+pub fn jobs() -> ArgValueCompleter {
+    completion::objects(JOBS)
 }
 
 /// Names of models.

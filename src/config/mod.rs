@@ -19,6 +19,7 @@
 mod broker;
 pub mod edit;
 mod file;
+pub mod interpreter;
 mod layers;
 mod locations;
 mod profile;

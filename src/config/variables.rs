@@ -132,6 +132,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Other, "OMEGA_USER_EXTENSIONS", None, "extensions of Python workers, a mapping"),
     variable(Group::Other, "OMEGA_CUSTOM_LOADER", None, "loader of Python workers' extensions"),
     variable(Group::Other, "OMEGA_CELERY_IMPORTS", None, "task packages that Python workers load"),
+    variable(Group::Other, "OMEGA_PYTHON", None, "Python for notebooks, models and scripts that need it; default: the active environment's, else python3"),
     variable(Group::Other, "OMEGA_DEBUG", None, "lets Python workers tell their settings"),
     variable(Group::Other, "OMEGA_TEST_MODE", None, "Python workers use the test database"),
 
@@ -144,6 +145,10 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Platform, "CLICOLOR_FORCE", None, "colour also off a terminal, if set and not 0"),
     variable(Group::Platform, "TERM", None, "no colour and no bars, if dumb"),
     variable(Group::Platform, "COLUMNS", None, "width of the terminal, where it does not tell"),
+    variable(Group::Platform, "PATH", None, "where programs are searched"),
+    variable(Group::Platform, "VIRTUAL_ENV", None, "active virtual environment, whose Python is used"),
+    variable(Group::Platform, "CONDA_PREFIX", None, "active conda environment, whose Python is used"),
+    variable(Group::Platform, "JUPYTER_PATH", None, "where kernels are searched before the usual places"),
     variable(Group::Platform, "LOGNAME", None, "user that experiments and logs name; else USER, else the list of users"),
     variable(Group::Platform, "USER", None, "user that experiments and logs name, where LOGNAME does not tell"),
     variable(Group::Platform, "HOSTNAME", None, "machine that experiments name; else the system's name for it"),

@@ -76,8 +76,10 @@ impl Runtime for LocalRuntime {
         }
         match call {
             TaskCall::Model(model) => self.model(call, model, options),
-            _ => Err(Error::usage("only models run in this process")
-                .hint("start a worker, and leave --local-runtime out")),
+            _ => super::job::perform(call, &self.objects, &super::task_id()).unwrap_or_else(|| {
+                Err(Error::usage("only models and jobs run in this process")
+                    .hint("start a worker, and leave --local-runtime out"))
+            }),
         }
     }
 

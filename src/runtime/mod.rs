@@ -4,6 +4,7 @@
 pub mod celery;
 pub mod control;
 mod input;
+mod job;
 mod local;
 mod logs;
 mod model;

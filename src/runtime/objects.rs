@@ -1,6 +1,7 @@
 //! What tasks work on: the stores of one bucket, and models by name.
 
 use crate::error::{Context, Error, Result};
+use crate::jobs::Jobs;
 use crate::models::{self, Model};
 use crate::progress::Progress;
 use crate::storage::Metadata;
@@ -16,6 +17,8 @@ pub struct Objects {
     pub datasets: Store,
     /// Models.
     pub models: Models,
+    /// Jobs.
+    pub jobs: Jobs,
     /// How long work is shown.
     pub progress: Arc<dyn Progress>,
 }

@@ -149,8 +149,36 @@ impl QueueRuntime {
         Ok(self.replies.get_or_init(|| Replies { queue, consumer }))
     }
 
+    /// Submits a task under an id of the caller's. Submitted again it is the same task, which
+    /// is run once.
+    ///
+    /// # Errors
+    /// As [`Runtime::submit`].
+    pub fn submit_as(&self, id: &str, call: &TaskCall, options: &SubmitOptions) -> Result<()> {
+        match self.tasks.get(id) {
+            Ok(known) if known.state != TaskState::Pending => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.lasting(Some(id), call, options).map(drop)
+    }
+
+    /// Sends a task whose replies wait for whoever asks.
+    fn lasting(
+        &self,
+        id: Option<&str>,
+        call: &TaskCall,
+        options: &SubmitOptions,
+    ) -> Result<String> {
+        let queue = Queue::reply(super::task_id(), Lifetime::Expiry);
+        self.broker.declare(&queue)?;
+        self.send(id, call, options, &queue, true)
+    }
+
     fn send(
         &self,
+        id: Option<&str>,
         call: &TaskCall,
         options: &SubmitOptions,
         reply_to: &Queue,
@@ -165,7 +193,8 @@ impl QueueRuntime {
             ..Surroundings::default()
         };
         let (task, args, kwargs) = call.arguments(&surroundings)?;
-        let id = super::task_id();
+        let given = id.is_some();
+        let id = id.map_or_else(super::task_id, str::to_owned);
         let mut message = TaskMessage::new(&id, &task, args, kwargs);
         message.reply_to = Some(reply_to.name.clone());
         message.priority = Some(options.priority);
@@ -190,10 +219,13 @@ impl QueueRuntime {
             reply_to: lasting.then(|| reply_to.name.clone()),
             ..TaskRecord::new(&id, &task)
         };
-        self.tasks.submit(&record)?;
+        match given {
+            true => self.tasks.submit_unless_known(&record)?,
+            false => self.tasks.submit(&record)?,
+        }
         if let Err(error) = self.publish(&Letter::new(label, sent)) {
             // What may have been sent all the same stays in the book.
-            if error.kind() != ErrorKind::TimedOut {
+            if error.kind() != ErrorKind::TimedOut && !given {
                 self.tasks.withdraw(&id)?;
             }
             return Err(error);
@@ -338,6 +370,7 @@ pub fn outcome(record: TaskRecord, objects: &Objects) -> Result<Outcome> {
         let store = match text.prefix.as_str() {
             "models/" => Some(&*objects.models),
             "data/" => Some(&objects.datasets),
+            "jobs/" => Some(&*objects.jobs),
             _ => None,
         };
         if let Some(store) = store
@@ -357,7 +390,7 @@ pub fn outcome(record: TaskRecord, objects: &Objects) -> Result<Outcome> {
 impl Runtime for QueueRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
         let replies = self.replies()?;
-        let id = self.send(call, options, &replies.queue, false)?;
+        let id = self.send(None, call, options, &replies.queue, false)?;
         let answered = self.answer(&id, replies, options);
         if let Err(error) = &answered
             && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut)
@@ -371,9 +404,7 @@ impl Runtime for QueueRuntime {
     }
 
     fn submit(&self, call: &TaskCall, options: &SubmitOptions) -> Result<String> {
-        let queue = Queue::reply(super::task_id(), Lifetime::Expiry);
-        self.broker.declare(&queue)?;
-        self.send(call, options, &queue, true)
+        self.lasting(None, call, options)
     }
 
     fn task(&self, id: &str) -> Result<TaskRecord> {

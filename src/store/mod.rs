@@ -31,6 +31,9 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("streams", "streams/"),
 ];
 
+/// How the names of jobs end.
+pub const NOTEBOOK: &str = ".ipynb";
+
 /// The objects of one bucket under one prefix.
 #[derive(Clone)]
 pub struct Store {
@@ -110,17 +113,27 @@ impl Store {
 
     /// Whether there is an object called `name`.
     pub fn exists(&self, name: &str) -> Result<bool> {
-        Ok(self
-            .storage
-            .find(&self.key(&Name::parse(name)?.object))?
-            .is_some())
+        let name = Name::parse(name)?.object;
+        let found = self.storage.find(&self.key(&name))?;
+        Ok(found.is_some() || self.alias(&name)?.is_some())
     }
 
     fn find(&self, name: &str) -> Result<Metadata> {
         let key = self.key(name);
         match self.storage.find(&key)? {
             Some(metadata) => Ok(metadata),
-            None => Err(self.missing(&key)),
+            None => match self.alias(name)? {
+                Some(metadata) => Ok(metadata),
+                None => Err(self.missing(&key)),
+            },
+        }
+    }
+
+    /// What a name stands for where there is no such object: jobs end in `.ipynb`.
+    fn alias(&self, name: &str) -> Result<Option<Metadata>> {
+        match self.noun() == "jobs" && !name.ends_with(NOTEBOOK) {
+            true => self.storage.find(&self.key(&format!("{name}{NOTEBOOK}"))),
+            false => Ok(None),
         }
     }
 
@@ -254,11 +267,8 @@ impl Store {
 
     /// Changes single metadata fields.
     pub fn update(&self, name: &str, update: &Update) -> Result<Metadata> {
-        let key = self.key(&Name::parse(name)?.object);
-        match self.storage.find(&key)? {
-            Some(_) => self.storage.update(&key, update),
-            None => Err(self.missing(&key)),
-        }
+        let key = self.find(&Name::parse(name)?.object)?.key;
+        self.storage.update(&key, update)
     }
 
     /// The names that `name` stands for: itself, or all that match where it has a `*`.
@@ -283,7 +293,10 @@ impl Store {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`].
     pub fn drop(&self, name: &str) -> Result<()> {
-        let key = self.key(name);
+        let mut key = self.key(name);
+        if self.noun() == "jobs" {
+            key = self.find(name)?.key;
+        }
         if self.storage.delete(&key)? {
             self.drop_versions(name, &[])
         } else {

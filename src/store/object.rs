@@ -18,6 +18,8 @@ pub enum Object {
     Array(Box<dyn Read>),
     /// Bytes as they are.
     File(Box<dyn Read>),
+    /// A notebook's file.
+    Notebook(Vec<u8>),
     /// A serialised model and what its metadata says of it.
     Model {
         /// The stored form.
@@ -40,6 +42,7 @@ impl Object {
             Object::Values(_) => "documents",
             Object::Array(_) => "an array",
             Object::File(_) => "a file",
+            Object::Notebook(_) => "a notebook",
             Object::Model { .. } => "a model",
         }
     }

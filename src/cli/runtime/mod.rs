@@ -1,10 +1,12 @@
 //! `om runtime`: running things.
 
 mod inspect;
+mod job;
 mod log;
 mod model;
 mod ping;
 mod result;
+mod scheduler;
 mod status;
 mod submit;
 mod tasks;
@@ -19,6 +21,8 @@ use clap::Subcommand;
 pub enum Runtime {
     /// Train a model, predict with it, score it
     Model(Box<model::RunModel>),
+    /// Run a job
+    Job(Box<job::RunJob>),
     /// The result of an asynchronous task
     Result(result::TaskResult),
     /// List, show and cancel tasks
@@ -27,6 +31,8 @@ pub enum Runtime {
     Ping(ping::Ping),
     /// Take tasks and run them
     Worker(Box<worker::RunWorker>),
+    /// Submit jobs when they are due
+    Scheduler(scheduler::RunScheduler),
     /// Which workers there are, on which labels, and what they have done
     #[command(visible_alias = "workers")]
     Status(status::Status),
@@ -42,10 +48,12 @@ pub enum Runtime {
 pub fn run(command: Runtime, session: &Session) -> Result<()> {
     match command {
         Runtime::Model(command) => command.run(session),
+        Runtime::Job(command) => command.run(session),
         Runtime::Result(command) => command.run(session),
         Runtime::Tasks(command) => command.run(session),
         Runtime::Ping(command) => command.run(session),
         Runtime::Worker(command) => command.run(session),
+        Runtime::Scheduler(command) => command.run(session),
         Runtime::Status(command) => command.run(session),
         Runtime::Log(command) => command.run(session),
         Runtime::Inspect(command) => command.run(session),

@@ -58,6 +58,11 @@ impl Submitting {
         Ok(())
     }
 
+    /// Whether nobody waits for it.
+    pub fn is_asynchronous(&self) -> bool {
+        self.asynchronous
+    }
+
     /// Runs a task and prints its answer, or submits it and prints its id.
     pub fn run(self, call: &TaskCall, om: &Omega, session: &Session) -> Result<()> {
         let options = SubmitOptions {
@@ -92,7 +97,7 @@ pub(super) fn print(session: &Session, outcome: Outcome) -> Result<()> {
 }
 
 /// A queue in a directory may have no worker: one is started, which ends when it is idle.
-fn provide_worker(
+pub(super) fn provide_worker(
     session: &Session,
     runtime: &QueueRuntime,
     options: &SubmitOptions,

@@ -15,7 +15,7 @@ use crate::runtime::celery::results::{self, MetadataText};
 use crate::runtime::logs::Level;
 use crate::runtime::objects::RUNS_HERE;
 use crate::runtime::tracking::{TaskTrack, UNTRACKED};
-use crate::runtime::{Action, ModelCall, Outcome};
+use crate::runtime::{Action, ModelCall, Objects, Outcome, job};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -134,12 +134,40 @@ fn perform(
         TaskCall::Special { action, .. } => Err(Failure::Elsewhere(format!(
             "models of this worker have no action `{action}`"
         ))),
-        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => Err(
-            Failure::Elsewhere("this worker runs no notebooks".to_owned()),
-        ),
+        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => {
+            job(shared, held, &call, surroundings)
+        }
         TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {
             Err(Failure::Elsewhere("this worker runs no scripts".to_owned()))
         }
+    }
+}
+
+/// What a task works on, reporting to the task.
+fn objects(shared: &Shared, held: &Held, surroundings: &Surroundings) -> Objects {
+    let reports = Reports {
+        stop: held.stop.clone(),
+        log: shared.log.of(&held.message),
+    };
+    (shared.objects)(surroundings.bucket.as_deref(), Arc::new(reports))
+}
+
+fn job(
+    shared: &Shared,
+    held: &Held,
+    call: &TaskCall,
+    surroundings: &Surroundings,
+) -> Result<Answer, Failure> {
+    let objects = objects(shared, held, surroundings);
+    let outcome = job::perform(call, &objects, &held.message.id)
+        .unwrap_or_else(|| Err(Error::failed("this is no task of jobs")))
+        .map_err(|error| Failure::of(&error))?;
+    match outcome {
+        Outcome::Metadata(metadata) => {
+            plain(MetadataText::of(&metadata).to_string().as_str().into())
+        }
+        // Python's answers nothing.
+        _ => plain(Value::None),
     }
 }
 
@@ -149,11 +177,7 @@ fn model(
     call: &ModelCall,
     surroundings: &Surroundings,
 ) -> Result<Answer, Failure> {
-    let reports = Reports {
-        stop: held.stop.clone(),
-        log: shared.log.of(&held.message),
-    };
-    let objects = (shared.objects)(surroundings.bucket.as_deref(), Arc::new(reports));
+    let objects = objects(shared, held, surroundings);
     let metadata = objects
         .models
         .metadata(&call.model)

@@ -8,6 +8,7 @@ mod file;
 mod frame;
 mod group;
 mod model;
+mod notebook;
 mod raw;
 mod values;
 
@@ -100,6 +101,7 @@ pub static KINDS: &[&dyn Backend] = &[
     &values::Values,
     &array::Arrays,
     &model::Models,
+    &notebook::Notebooks,
     &file::Files,
     &raw::Collections,
     &group::Groups,
