@@ -30,7 +30,9 @@ if [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || ! command -v openssl >/dev/
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq rabbitmq-server openssl >/dev/null
   [ -z "$policy" ] || $sudo rm /usr/sbin/policy-rc.d
 fi
-if [ ! -x "$home/om-venv/bin/om" ]; then
+if [ ! -e "$home/om-venv/complete" ]; then
   python3 -m venv "$home/om-venv"
-  "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0'
+  # ipykernel runs notebooks.
+  "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0' ipykernel
+  touch "$home/om-venv/complete"
 fi
