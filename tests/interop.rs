@@ -8,6 +8,8 @@ mod cli;
 mod foreign;
 #[path = "interop/frames.rs"]
 mod frames;
+#[path = "interop/jobs.rs"]
+mod jobs;
 #[path = "interop/metadata.rs"]
 mod metadata;
 #[path = "interop/models.rs"]

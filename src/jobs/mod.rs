@@ -173,7 +173,17 @@ impl Jobs {
         let runs = metadata.attributes.get_array("job_runs").ok();
         let last = runs.and_then(|runs| runs.last()?.as_document());
         let failed = last.filter(|run| run.get_str("status").is_ok_and(|status| status == "ERROR"));
-        Ok(failed.map(|run| run.get_str("message").unwrap_or_default().to_owned()))
+        Ok(failed.map(|run| {
+            let message = run.get_str("message").unwrap_or_default();
+            // Short ones are told twice.
+            let half = message
+                .get(..message.len().saturating_sub(3) / 2)
+                .unwrap_or(message);
+            let told_twice = message
+                .strip_prefix(half)
+                .is_some_and(|rest| rest.strip_prefix("...") == Some(half));
+            if told_twice { half } else { message }.to_owned()
+        }))
     }
 
     /// The Python that runs what only Python can.

@@ -91,6 +91,20 @@ impl Signer {
 }
 
 impl Message {
+    /// Stands for one that was too large to be kept.
+    pub fn too_large() -> Self {
+        Message {
+            kind: String::new(),
+            parent: String::new(),
+            content: Value::Null,
+        }
+    }
+
+    /// Whether it stands for such a one.
+    pub fn is_too_large(&self) -> bool {
+        self.kind.is_empty() && self.content.is_null()
+    }
+
     /// A text of the content.
     pub fn text(&self, field: &str) -> &str {
         self.content

@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an interrupted kernel may take to come back.
 const AFTER_INTERRUPT: Duration = Duration::from_secs(5);
 
+/// How long after a cell's reply the last of its output may come.
+const LAST_OUTPUT: Duration = Duration::from_secs(4);
+
 /// How often is looked whether it lives, and whether anybody wants to stop.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -294,13 +297,21 @@ impl Runner for Kernel {
         let began = Instant::now();
         let mut outputs = Outputs::default();
         let (mut reply, mut idle) = (None::<Message>, false);
+        let mut heard = Instant::now();
         // Why it is being stopped, and since when.
         let mut stopping: Option<(CellEnd, Instant)> = None;
         let end = loop {
-            if idle && reply.is_some() {
+            // A kernel that publishes faster than is read leaves out what does not fit, which
+            // may be that it has finished.
+            if reply.is_some() && (idle || heard.elapsed() > LAST_OUTPUT) {
                 break None;
             }
-            match self.next() {
+            let next = self.next();
+            if matches!(next, Next::Message(..)) {
+                heard = Instant::now();
+            }
+            match next {
+                Next::Message(_, message) if message.is_too_large() => outputs.overflow(),
                 Next::Message(_, message) if message.parent != id => {}
                 Next::Message(Channel::Shell, message) if message.kind == "execute_reply" => {
                     reply = Some(message)
@@ -388,7 +399,11 @@ fn receiver(
     sender: SyncSender<(Channel, Message)>,
     signer: Signer,
 ) -> impl FnMut(Vec<Vec<u8>>) -> bool + Send + 'static {
-    move |parts| match signer.read(&parts) {
+    move |parts| match parts
+        .is_empty()
+        .then(Message::too_large)
+        .or_else(|| signer.read(&parts))
+    {
         Some(message) => sender.send((channel, message)).is_ok(),
         None => true,
     }

@@ -114,7 +114,8 @@ impl Outputs {
             .push(json!({"output_type": "stream", "name": name, "text": text}));
     }
 
-    fn overflow(&mut self) {
+    /// Says that there is more than is kept.
+    pub fn overflow(&mut self) {
         if !self.full {
             self.full = true;
             self.outputs.push(json!({

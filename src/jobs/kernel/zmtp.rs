@@ -12,8 +12,11 @@ const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
-/// The largest message that is taken; what a kernel sends is not trusted.
-const MOST: u64 = 512 << 20;
+/// The largest message that is kept; what a kernel sends is not trusted.
+const MOST: u64 = 64 << 20;
+
+/// The most parts of a message that are kept.
+const MOST_PARTS: usize = 1000;
 
 /// Where a socket listens.
 #[derive(Debug, Clone)]
@@ -84,7 +87,8 @@ impl Write for Stream {
 pub(super) struct Socket(Stream);
 
 impl Socket {
-    /// Connects; every message that comes is handed to `receive` until that says no.
+    /// Connects; every message that comes is handed to `receive` until that says no, without
+    /// parts if it is too large to be kept.
     pub fn connect(
         address: &Address,
         role: Role,
@@ -164,7 +168,8 @@ fn greet(
         ready.extend(value);
     }
     out.write_all(&frame(&ready, COMMAND))?;
-    let (flags, body) = read_frame(input)?;
+    let (flags, length) = head(input)?;
+    let body = body(input, length.min(MOST))?;
     match flags & COMMAND != 0 && body.starts_with(b"\x05READY") {
         true => Ok(()),
         false => Err(io::Error::other("it does not accept the connection")),
@@ -184,48 +189,54 @@ fn frame(body: &[u8], flags: u8) -> Vec<u8> {
     bytes
 }
 
-fn read_frame(input: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+/// Flags and length of the next frame.
+fn head(input: &mut impl Read) -> io::Result<(u8, u64)> {
     let mut flags = [0];
     input.read_exact(&mut flags)?;
     let [flags] = flags;
-    let length = match flags & LONG != 0 {
-        true => {
-            let mut length = [0; 8];
-            input.read_exact(&mut length)?;
-            u64::from_be_bytes(length)
-        }
-        false => {
-            let mut length = [0];
-            input.read_exact(&mut length)?;
-            u64::from(length[0])
-        }
-    };
-    if length > MOST {
-        return Err(io::Error::other("a message is too large"));
+    if flags & LONG != 0 {
+        let mut length = [0; 8];
+        input.read_exact(&mut length)?;
+        return Ok((flags, u64::from_be_bytes(length)));
     }
+    let mut length = [0];
+    input.read_exact(&mut length)?;
+    Ok((flags, u64::from(length[0])))
+}
+
+fn body(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     let read = input.take(length).read_to_end(&mut body)?;
     match read as u64 == length {
-        true => Ok((flags, body)),
+        true => Ok(body),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-/// The parts of the next message.
+/// The parts of the next message; none of one that is too large to be kept.
 fn message(input: &mut impl Read) -> io::Result<Vec<Vec<u8>>> {
     let mut parts = Vec::new();
-    let mut size = 0;
+    let (mut size, mut count) = (0u64, 0);
     loop {
-        let (flags, body) = read_frame(input)?;
-        if flags & COMMAND != 0 {
-            continue;
+        let (flags, length) = head(input)?;
+        size = size.saturating_add(length);
+        count += 1;
+        match size > MOST || count > MOST_PARTS {
+            true => {
+                parts.clear();
+                let skipped = io::copy(&mut input.take(length), &mut io::sink())?;
+                if skipped < length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            false => {
+                let body = body(input, length)?;
+                if flags & COMMAND == 0 {
+                    parts.push(body);
+                }
+            }
         }
-        size += body.len() as u64;
-        if size > MOST || parts.len() > 1000 {
-            return Err(io::Error::other("a message is too large"));
-        }
-        parts.push(body);
-        if flags & MORE == 0 {
+        if flags & (MORE | COMMAND) == 0 {
             return Ok(parts);
         }
     }
@@ -261,5 +272,12 @@ mod tests {
         let mut bytes = vec![LONG];
         bytes.extend((MOST - 1).to_be_bytes());
         assert!(message(&mut bytes.as_slice()).is_err());
+        // One that is too large is skipped, and the next is read.
+        let mut bytes = frame(&vec![7; MOST as usize], MORE);
+        bytes.extend(frame(b"rest", 0));
+        bytes.extend(frame(b"next", 0));
+        let mut input = bytes.as_slice();
+        assert!(message(&mut input).unwrap().is_empty());
+        assert_eq!(message(&mut input).unwrap(), [b"next"]);
     }
 }
