@@ -12,6 +12,8 @@ mod client_python;
 #[path = "celery/garbage.rs"]
 mod garbage;
 mod home;
+#[path = "celery/jobs.rs"]
+mod jobs;
 mod rabbit;
 mod server;
 #[path = "celery/stack.rs"]

@@ -288,7 +288,8 @@ fn with(home: &Home, mongo: &str, program: impl Into<PathBuf>) -> Command {
         .env("MPLCONFIGDIR", home.path("tmp"))
         // A worker of root's takes pickles only when it is told that they are trusted.
         .env("C_FORCE_ROOT", "1")
-        .env("OMP_NUM_THREADS", "1");
+        .env("OMP_NUM_THREADS", "1")
+        .env("OMEGA_PYTHON", python("python"));
     command
 }
 

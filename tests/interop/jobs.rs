@@ -105,7 +105,7 @@ fn schedules_of_one_are_those_of_the_other() {
     jobs.schedule("b", &schedule, chrono::Utc::now()).unwrap();
     let read = both.python.eval(
         "[om.jobs.metadata('b').attributes['config']['run-at'], [t['status'] for t in om.jobs.metadata('b').attributes['triggers']], \
-          str(om.jobs.get_schedule('b', only_pending=True)[1]['status'])]",
+          str(om.jobs.get_schedule('b', only_pending=True)[1][-1]['status'])]",
     );
     assert_eq!(read, json!(["*/5 * * * *", ["PENDING"], "PENDING"]));
     jobs.unschedule("a").unwrap();

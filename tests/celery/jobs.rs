@@ -1,0 +1,87 @@
+//! Jobs as tasks, between Python's clients and workers and om's.
+
+use crate::stack::stack;
+use serde_json::json;
+
+/// Stores a notebook from Python.
+fn notebook(name: &str, source: &str) {
+    stack().python(&format!(
+        "import nbformat.v4 as v4\n\
+         spec = {{'kernelspec': {{'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}}}}\n\
+         om.jobs.put(v4.new_notebook(cells=[v4.new_code_cell({source:?})], metadata=spec), '{name}')\n\
+         None"
+    ));
+}
+
+#[test]
+fn workers_of_both_run_jobs_of_clients_of_both() {
+    let stack = stack();
+    notebook("shared-job", "print(6 * 7)");
+    // Python's client and om's worker.
+    let told = stack.python("get(on('rust').job('shared-job').run())");
+    assert!(
+        told.as_str()
+            .unwrap()
+            .starts_with("<Metadata: Metadata(name=results/shared-job"),
+        "{told}"
+    );
+    // om's client and workers of both.
+    for label in ["rust", "py"] {
+        let told = stack.ok(&["runtime", "job", "shared-job", "--require", label]);
+        assert!(
+            told.starts_with("Metadata(name=results/shared-job"),
+            "{told}"
+        );
+    }
+    let runs = stack
+        .python("[r['status'] for r in om.jobs.metadata('shared-job').attributes['job_runs']]");
+    assert_eq!(runs, json!(["OK", "OK", "OK"]));
+    let shown = stack.ok(&["jobs", "show", "--last", "shared-job"]);
+    assert!(shown.ends_with("\n42"), "{shown}");
+    let state = stack.python("dict(om.jobs.metadata('shared-job').attributes)['state']");
+    assert_eq!(state, "SUCCESS");
+    // That a notebook fails is no failure of its task for Celery; for om's command it is.
+    notebook("failing-job", "1 / 0");
+    stack.python("get(on('rust').job('failing-job').run())");
+    let run = stack.om(&["runtime", "job", "failing-job", "--require", "rust"]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("ZeroDivisionError"), "{}", run.stderr);
+}
+
+#[test]
+fn python_schedules_and_om_runs_it() {
+    let stack = stack();
+    notebook("scheduled-job", "print('due')");
+    stack.python("get(on('rust').job('scheduled-job').schedule(run_at='every 5 minutes'))");
+    let read = stack.python("om.jobs.metadata('scheduled-job').attributes['config']['run-at']");
+    assert_eq!(read, "*/5 * * * *");
+    // As if it was due: both, Python's beat through om's worker, and om's scheduler.
+    stack.python(
+        "import datetime\n\
+         meta = om.jobs.metadata('scheduled-job')\n\
+         due = datetime.datetime.now().replace(microsecond=0) - datetime.timedelta(seconds=20)\n\
+         meta.attributes['triggers'] = [{'event-kind': 'scheduled', 'event': due.isoformat(), 'run-at': due, 'status': 'PENDING'}]\n\
+         meta.save()\n\
+         beat = om.runtime.celeryapp.send_task('omegaml.notebook.tasks.execute_scripts', queue='rust')\n\
+         None",
+    );
+    stack.ok(&[
+        "runtime",
+        "scheduler",
+        "--require",
+        "rust",
+        "--until-idle",
+        "8s",
+    ]);
+    stack.python(
+        "end = time.time() + PATIENCE\n\
+         def runs(): return [r['status'] for r in om.jobs.metadata('scheduled-job').attributes.get('job_runs', [])]\n\
+         while not runs() and time.time() < end: time.sleep(0.2)\n\
+         time.sleep(3)",
+    );
+    assert_eq!(stack.python("runs()"), json!(["OK"]));
+    let states = stack
+        .python("[t['status'] for t in om.jobs.metadata('scheduled-job').attributes['triggers']]");
+    assert_eq!(states, json!(["OK", "PENDING"]));
+    stack.ok(&["-q", "jobs", "schedule", "scheduled-job", "delete"]);
+}
