@@ -1,6 +1,7 @@
 //! omega|ml as a library: data sets, models, jobs and scripts under names, in a
 //! directory, in MongoDB or behind a REST API.
 
+pub mod backends;
 pub mod broker;
 pub mod cli;
 pub mod config;

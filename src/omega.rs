@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+use crate::backends::{Backends, Limits, SharedBackends};
 use crate::broker::Broker;
 use crate::config::interpreter::Python;
 use crate::config::{Config, MongoSettings, StorageSettings};
@@ -49,10 +50,16 @@ pub struct Omega {
 }
 
 /// What programs that are started for jobs and scripts are given.
-#[derive(Default)]
 struct Surroundings {
     python: Python,
     env: Vec<(String, String)>,
+    backends: SharedBackends,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self::new(Python::default(), Vec::new(), Limits::default())
+    }
 }
 
 impl Surroundings {
@@ -72,9 +79,25 @@ impl Surroundings {
             let value = config.text(name).filter(|_| chosen)?;
             Some((name.to_owned(), value))
         };
+        let limits = Limits {
+            memory: config
+                .text("OMEGA_BACKEND_MEMORY")
+                .and_then(|size| size.trim().parse().ok()),
+            time: None,
+        };
+        let python = Python::new(config.text("OMEGA_PYTHON").as_deref());
+        Self::new(
+            python,
+            shared.iter().filter_map(|name| set(name)).collect(),
+            limits,
+        )
+    }
+
+    fn new(python: Python, env: Vec<(String, String)>, limits: Limits) -> Self {
         Surroundings {
-            python: Python::new(config.text("OMEGA_PYTHON").as_deref()),
-            env: shared.iter().filter_map(|name| set(name)).collect(),
+            backends: Arc::new(Backends::new(&python, &env, limits)),
+            python,
+            env,
         }
     }
 }
@@ -214,6 +237,7 @@ impl Omega {
             datasets: self.datasets.clone(),
             models: self.models.clone(),
             jobs: self.jobs.clone(),
+            backends: self.surroundings.backends.clone(),
             progress: self.progress.clone(),
         }
     }

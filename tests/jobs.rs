@@ -4,7 +4,6 @@
 
 #[path = "home/mod.rs"]
 mod home;
-#[allow(dead_code)]
 mod server;
 
 use home::{Home, Run};

@@ -32,7 +32,7 @@ if [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || ! command -v openssl >/dev/
 fi
 if [ ! -e "$home/om-venv/complete" ]; then
   python3 -m venv "$home/om-venv"
-  # ipykernel runs notebooks.
-  "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0' ipykernel
+  # ipykernel runs notebooks, pyarrow hands tables to Python's backend.
+  "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0' ipykernel pyarrow
   touch "$home/om-venv/complete"
 fi

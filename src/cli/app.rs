@@ -1,5 +1,6 @@
 //! The tree of commands and the options that all of them take.
 
+use super::backends::Backends;
 use super::completion;
 use super::config::ConfigArgs;
 use super::datasets::Datasets;
@@ -153,6 +154,8 @@ pub enum Command {
     /// Train models, predict, run tasks
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Programs that run models which om itself cannot
+    Backends(Backends),
     /// Look after the place where objects live
     #[command(subcommand)]
     Store(StoreCommand),
@@ -176,7 +179,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "Objects",
         &["datasets", "models", "jobs", "scripts", "streams"],
     ),
-    ("Work", &["runtime"]),
+    ("Work", &["runtime", "backends"]),
     (
         "Set-up",
         &["store", "config", "completion", "help", "version"],

@@ -2,6 +2,7 @@
 //! what a command does belongs to the library.
 
 pub mod app;
+mod backends;
 pub mod completion;
 mod config;
 mod datasets;
@@ -77,6 +78,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Scripts(command) => objects::run(command, "scripts", session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),
+        Command::Backends(command) => backends::run(&command, session),
         Command::Store(command) => store::run(command, session),
         Command::Config(args) => config::run(&args, session),
         Command::Completion(args) => completion::run(&args, session),

@@ -3,6 +3,7 @@
 
 pub mod celery;
 pub mod control;
+mod external;
 mod input;
 mod job;
 mod local;
@@ -16,6 +17,7 @@ pub mod tracking;
 mod worker;
 
 pub use celery::calls::TaskCall;
+pub use external::model as foreign_model;
 pub use input::Input;
 pub use local::LocalRuntime;
 pub use logs::{Level, LogEntry, LogWriter, Logs, LogsOf};

@@ -1,5 +1,6 @@
 //! The actions of models (spec/runtime.md §5): load, run on data, store what came out.
 
+use super::objects::RUNS_HERE;
 use super::{Input, Objects, Outcome};
 use crate::error::{Error, Result};
 use crate::models::{self, Model, SearchOptions};
@@ -110,8 +111,11 @@ impl ModelCall {
     /// Runs the action on the objects of `om`.
     pub fn run(&self, om: &Objects) -> Result<Outcome> {
         let metadata = om.models.metadata(&self.model)?;
-        let model = om.models.load(&self.model)?;
         let object = metadata.key.to_string();
+        if metadata.kind != RUNS_HERE {
+            return super::external::run(self, om, &metadata).map_err(|error| error.on(object));
+        }
+        let model = om.models.load(&self.model)?;
         self.dispatch(om, &metadata, model)
             .map_err(|error| error.on(object))
     }
@@ -282,7 +286,11 @@ impl ModelCall {
 }
 
 /// The input given, or for none and `*` what the model's metadata remembers.
-fn default_input(given: Option<&Input>, metadata: &Metadata, field: &str) -> Result<Option<Input>> {
+pub(super) fn default_input(
+    given: Option<&Input>,
+    metadata: &Metadata,
+    field: &str,
+) -> Result<Option<Input>> {
     match given {
         Some(input) if input.name() != Some("*") => Ok(Some(input.clone())),
         star => {
@@ -303,7 +311,7 @@ fn default_input(given: Option<&Input>, metadata: &Metadata, field: &str) -> Res
     }
 }
 
-fn trained_on(
+pub(super) fn trained_on(
     x_input: &Input,
     y_input: Option<&Input>,
     x: &DataFrame,

@@ -1,5 +1,6 @@
 //! What tasks work on: the stores of one bucket, and models by name.
 
+use crate::backends::SharedBackends;
 use crate::error::{Context, Error, Result};
 use crate::jobs::Jobs;
 use crate::models::{self, Model};
@@ -19,6 +20,8 @@ pub struct Objects {
     pub models: Models,
     /// Jobs.
     pub jobs: Jobs,
+    /// Programs that run what this one cannot.
+    pub backends: SharedBackends,
     /// How long work is shown.
     pub progress: Arc<dyn Progress>,
 }

@@ -3,6 +3,7 @@
 
 mod copy;
 mod fingerprint;
+mod foreign;
 mod json;
 pub mod kinds;
 mod name;
@@ -10,6 +11,7 @@ mod object;
 mod versions;
 
 pub use copy::{Copied, CopyOptions, CopyStep};
+pub use foreign::ForeignModel;
 pub use json::{bson_to_value, value_to_bson};
 pub use name::{Name, glob, regexp};
 pub use object::{Explanation, Object, PutMode, PutOptions, Stored, Table};

@@ -1,9 +1,11 @@
 //! `om models put`.
 
+use crate::backends::Request;
 use crate::cli::Session;
 use crate::cli::objects::{metadata_line, pairs};
 use crate::error::{Context, Error, Result};
 use crate::models::Model;
+use crate::runtime::foreign_model;
 use crate::store::{PutMode, PutOptions};
 use clap::Args;
 use serde_json::Value;
@@ -13,13 +15,18 @@ use std::path::Path;
 ///
 /// A specification is an estimator's name, or several with `|` between them: a pipeline.
 /// `om models estimators` lists them. A file that `om models get` wrote is taken too.
+///
+/// With Python, a joblib file is stored as omega|ml stores it, and `package.module.function`
+/// is called for a model.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   om models put linear-regression delays
   om models put 'standard-scaler|logistic-regression' iris-clf --param C=0.5
   om models put random-forest clf --param n_estimators=200 --param max_depth=8
-  om models put ./clf.model clf-copy")]
+  om models put ./clf.model clf-copy
+  om models put model.joblib sk-clf
+  om models put sklearn.linear_model.LogisticRegression sk-clf")]
 pub struct Put {
     /// Specification, or a file
     #[arg(add = crate::cli::stored::estimators())]
@@ -29,15 +36,70 @@ pub struct Put {
     /// Parameter: NAME=VALUE, or STEP__NAME=VALUE in a pipeline; values are JSON or text
     #[arg(long, value_name = "KEY=VALUE")]
     param: Vec<String>,
+    /// Kind of the model, for a backend's
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
     /// Replace a model of this name, with its attributes
     #[arg(long)]
     replace: bool,
 }
 
 impl Put {
+    /// Whether a backend has to make it: files of other programs, and functions of Python's.
+    fn is_foreign(&self) -> bool {
+        let path = Path::new(&self.spec);
+        if self.kind.is_some() {
+            return true;
+        }
+        if path.is_file() {
+            let end = path.extension().and_then(|end| end.to_str());
+            return end.is_some_and(|end| ["joblib", "pkl", "pickle"].contains(&end));
+        }
+        let word = |word: &str| {
+            let mut letters = word.chars();
+            letters
+                .next()
+                .is_some_and(|c| c.is_alphabetic() || c == '_')
+                && letters.all(|c| c.is_alphanumeric() || c == '_')
+        };
+        self.spec.contains('.') && self.spec.split('.').all(word)
+    }
+
+    fn make(&self, session: &Session, params: Vec<(String, Value)>) -> Result<()> {
+        if !params.is_empty() {
+            return Err(Error::usage("--param is for om's own estimators")
+                .hint("set them in the function that makes the model"));
+        }
+        let om = session.omega()?.objects();
+        let fields = serde_json::json!({ "spec": self.spec, "kind": self.kind });
+        let mut request = Request::new("make", fields);
+        if Path::new(&self.spec).is_file() {
+            let bytes =
+                std::fs::read(&self.spec).context(|| format!("cannot read {}", self.spec))?;
+            request = request.part("file", bytes);
+        }
+        let made = om
+            .backends
+            .make(self.kind.as_deref(), request, &session.progress);
+        let made = made.map_err(|error| error.on(self.spec.as_str()))?;
+        let model = foreign_model(&made, self.kind.as_deref().unwrap_or_default())?;
+        let mode = if self.replace {
+            PutMode::Replace
+        } else {
+            PutMode::Auto
+        };
+        let metadata = om
+            .models
+            .put_foreign(&self.name, &model, &bson::Document::new(), mode)?;
+        metadata_line(session, &metadata)
+    }
+
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let params = params(&self.param)?;
+        if self.is_foreign() {
+            return self.make(session, params);
+        }
         let model = if Path::new(&self.spec).is_file() {
             if !params.is_empty() {
                 return Err(Error::usage(

@@ -182,7 +182,7 @@ fn model(
         .models
         .metadata(&call.model)
         .map_err(|error| Failure::of(&error))?;
-    if metadata.kind != RUNS_HERE {
+    if metadata.kind != RUNS_HERE && !objects.backends.has(&metadata.kind, &*objects.progress) {
         return Err(Failure::Elsewhere(format!(
             "{} is a {}, which needs a Python worker",
             metadata.key, metadata.kind
