@@ -262,7 +262,8 @@ mod tests {
             let mut bytes = (text.len() as u32).to_be_bytes().to_vec();
             bytes.extend(text.as_bytes());
             if let Ok(Some(reply)) = Reply::read(&mut bytes.as_slice()) {
-                let _ = (reply.part("x"), reply.checked());
+                let _ = reply.part("x");
+                let _ = reply.checked();
             }
         }
     }

@@ -107,6 +107,11 @@ fn transformers_and_searches_of_om_work_for_python() {
 fn failures_have_classes_and_say_what_is_wrong() {
     let stack = stack();
     stack.trained("linear-regression", "failing");
+    stack.python(
+        "om.models.put(LinearRegression(), 'odd')\n\
+         om.datasets.mongodb['metadata'].update_one({'name': 'odd', 'prefix': 'models/'}, {'$set': {'kind': 'keras.h5'}})\n\
+         None",
+    );
     for (source, class, text) in [
         (
             "on('rust').model('failing').predict('nowhere[x]')",
@@ -134,9 +139,9 @@ fn failures_have_classes_and_say_what_is_wrong() {
             "omegaml.tasks.nothing",
         ),
         (
-            "on('rust').model('py-line').predict('line[x]')",
+            "on('rust').model('odd').predict('line[x]')",
             "builtins.RuntimeError",
-            "no worker on `rust` can run this: models/py-line is a sklearn.joblib, which needs a Python worker",
+            "no worker on `rust` can run this: models/odd is a keras.h5, which no backend of this worker runs",
         ),
     ] {
         let (raised, message) = stack.raises(&format!("get({source})"));
@@ -149,6 +154,24 @@ fn failures_have_classes_and_say_what_is_wrong() {
          [promise.state, promise.failed(), promise.traceback.strip().split(':')[0]]",
     );
     assert_eq!(failed, json!(["FAILURE", true, "LookupError"]));
+}
+
+#[test]
+fn models_of_scikit_learn_run_on_both() {
+    let stack = stack();
+    let mut answers = Vec::new();
+    for label in ["py", "rust"] {
+        answers.push(stack.python(&format!(
+            "om.models.put(LinearRegression(), 'sk-{label}')\n\
+             def task(): return on('{label}').model('sk-{label}')\n\
+             fitted = get(task().fit('line[x]', 'line[y]'))\n\
+             predicted = get(task().predict('line[x]'))\n\
+             [fitted.split(',')[0].replace('sk-{label}', ''), list(predicted.shape), predicted.round(6).ravel().tolist(),\n\
+              round(get(task().score('line[x]', 'line[y]')), 6), [[round(x, 6) for x in row] for row in get(task().predict([[1.], [2.]]))],\n\
+              len(om.models.metadata('sk-{label}').attributes['versions']['commits'])]"
+        )));
+    }
+    assert_eq!(answers[0], answers[1]);
 }
 
 #[test]

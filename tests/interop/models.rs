@@ -180,3 +180,62 @@ fn own_models_are_no_trouble_to_python() {
     assert_eq!(both.python.eval("om.models.drop('ours')"), true);
     both.nothing_left("a model");
 }
+
+#[test]
+fn models_of_scikit_learn_are_trained_by_both() {
+    use omega::runtime::{Action, Input, ModelCall, Outcome};
+    let mut both = Both::new();
+    both.python.run(
+        "
+from sklearn.linear_model import LinearRegression
+line = pd.DataFrame({'x': np.arange(1., 13.), 'y': np.arange(1., 13.) * 2})
+om.datasets.put(line, 'line', append=False)
+om.models.put(LinearRegression(), 'sk')",
+    );
+    let mut om = both.om.objects();
+    let python = super::python::program("python");
+    let python = omega::config::interpreter::Python::new(python.to_str());
+    om.backends = omega::backends::Backends::new(&python, &[], Default::default()).into();
+    // Python's, trained by om, asked by Python.
+    let name = |name: &str| Some(Input::Name(name.to_owned()));
+    let fit = ModelCall {
+        x: name("line[x]"),
+        y: name("line[y]"),
+        ..ModelCall::new("sk", Action::Fit)
+    };
+    fit.run(&om).unwrap();
+    let told = both.python.eval("[round(float(om.models.get('sk').coef_[0][0]), 6), om.models.metadata('sk').attributes['dataset']['Xname'], len(om.models.metadata('sk').attributes['versions']['commits']), om.models.revisions('sk')[0]]");
+    assert_eq!(told, json!([2.0, "line[x]", 2, "sk@latest"]));
+    assert_eq!(
+        both.python
+            .eval("hasattr(om.models.get('sk', version=-2), 'coef_')"),
+        json!(false)
+    );
+    // Trained again by Python, asked by om.
+    both.python
+        .run("om.models.put(LinearRegression().fit(line[['x']], line[['y']] * 10), 'sk')");
+    let predict = ModelCall {
+        x: Some(Input::Inline(json!([[1.0], [2.0]]))),
+        ..ModelCall::new("sk", Action::Predict)
+    };
+    let Outcome::Table(frame) = predict.run(&om).unwrap() else {
+        panic!("no table")
+    };
+    let values: Vec<f64> = frame.columns()[0]
+        .f64()
+        .unwrap()
+        .iter()
+        .flatten()
+        .map(f64::round)
+        .collect();
+    assert_eq!(values, [20.0, 40.0]);
+    // The file's bytes are of the format that Python writes: zlib at level 3.
+    let stored = bytes(om.models.get("sk").unwrap());
+    assert_eq!(stored.get(..2), Some(&[0x78, 0x5e][..]));
+    fit.run(&om).unwrap();
+    assert_eq!(
+        bytes(om.models.get("sk").unwrap()).get(..2),
+        Some(&[0x78, 0x5e][..])
+    );
+    both.python.run("om.models.drop('sk')");
+}

@@ -23,6 +23,13 @@ impl Show {
     pub fn run(self, session: &Session) -> Result<()> {
         let om = session.omega()?;
         let metadata = om.models.metadata(&self.name)?;
+        if metadata.kind != "linfa.model" {
+            // What is in it only its backend knows.
+            let shown = json!({
+                "name": metadata.name(), "kind": metadata.kind, "attributes": document(&metadata.attributes),
+            });
+            return self.print(session, &shown);
+        }
         let model = om.models.load(&self.name)?;
         let mut shown = json!({ "name": metadata.name() });
         if let (Value::Object(shown), Value::Object(summary)) = (&mut shown, model.summary()) {
@@ -31,11 +38,15 @@ impl Show {
                 shown.insert("scores".to_owned(), document(scores));
             }
         }
+        self.print(session, &shown)
+    }
+
+    fn print(&self, session: &Session, shown: &Value) -> Result<()> {
         if session.output.is_structured() {
-            return session.output.value(&shown);
+            return session.output.value(shown);
         }
         // Steps hold parameters and coefficients: too deep for a table.
-        let text = serde_yaml_ng::to_string(&shown);
+        let text = serde_yaml_ng::to_string(shown);
         session
             .output
             .text(&text.map_err(|error| Error::failed("cannot show the model").because(error))?)

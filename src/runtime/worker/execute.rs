@@ -184,7 +184,7 @@ fn model(
         .map_err(|error| Failure::of(&error))?;
     if metadata.kind != RUNS_HERE && !objects.backends.has(&metadata.kind, &*objects.progress) {
         return Err(Failure::Elsewhere(format!(
-            "{} is a {}, which needs a Python worker",
+            "{} is a {}, which no backend of this worker runs",
             metadata.key, metadata.kind
         )));
     }

@@ -1,0 +1,370 @@
+//! Backends: the example, ones that misbehave, and Python's with real scikit-learn; by the
+//! real binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "home/mod.rs"]
+mod home;
+mod server;
+
+use home::{Home, Run};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+struct Machine(Home);
+
+impl Machine {
+    fn new() -> Self {
+        let python = server::servers().join("om-venv/bin/python");
+        assert!(
+            python.is_file(),
+            "these tests need a Python with scikit-learn, and there is no {}: run tests/servers.sh",
+            python.display()
+        );
+        let machine = Machine(Home::new());
+        machine.0.write(
+            "work/line.csv",
+            "x,z,y\n1,0,2\n2,1,4\n3,0,6\n4,1,8\n5,0,10\n6,1,12\n",
+        );
+        machine.ok(&["datasets", "put", "line.csv", "line"]);
+        machine
+    }
+
+    /// Backends of this machine come first on the search path.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
+        let venv = server::servers().join("om-venv/bin");
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{}:{path}", self.0.path("bin").display(), venv.display());
+        command
+            .env("PATH", path)
+            .env("OMEGA_PYTHON", venv.join("python"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(self.command(args).output().unwrap())
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let run = self.run(args);
+        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
+        run.stdout
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &[&str], what: &str) {
+        let run = self.run(args);
+        assert!(
+            run.code != 0 && run.stderr.contains(what),
+            "om {args:?}: {} {}",
+            run.code,
+            run.stderr
+        );
+    }
+
+    fn install(&self, name: &str, source: &str) {
+        let path = self.0.write(&format!("bin/{name}"), source);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// The start of a backend in Python of the kind `test.bad`, which then does something else.
+fn bad(action: &str) -> String {
+    format!(
+        "#!/usr/bin/env python3\n\
+         import json, os, struct, sys, time\n\
+         def read(count):\n    data = sys.stdin.buffer.read(count)\n    if len(data) < count: sys.exit()\n    return data\n\
+         def reply(header, *parts):\n    text = json.dumps({{**header, 'parts': [len(p) for p in parts]}}).encode()\n    \
+         sys.stdout.buffer.write(struct.pack('>I', len(text)) + text + b''.join(parts)); sys.stdout.buffer.flush()\n\
+         while True:\n    header = json.loads(read(struct.unpack('>I', read(4))[0]))\n    parts = [read(n) for n in header.get('parts', [])]\n    \
+         if header['call'] == 'hello': reply({{'protocol': 1, 'name': 'bad', 'kinds': [{{'kind': 'test.bad', 'actions': ['predict']}}]}})\n    \
+         elif header['call'] == 'make': reply({{'model': 0, 'kind': 'test.bad', 'kind_meta': {{}}}}, b'm')\n    \
+         else:\n        {action}\n"
+    )
+}
+
+#[test]
+fn the_example_runs_a_kind_of_its_own() {
+    let machine = Machine::new();
+    let source = include_str!("../examples/om-backend-mean");
+    assert!(source.lines().count() < 60);
+    machine.install("om-backend-mean", source);
+    let listed = machine.json(&["backends"]);
+    let kinds: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["example.mean", "python.model", "sklearn.joblib"]);
+    machine.ok(&["models", "put", "--kind", "example.mean", "-", "mean"]);
+    let fit = machine.run(&["runtime", "model", "mean", "fit", "line[x,z]", "line[y]"]);
+    assert_eq!(fit.code, 0, "{}", fit.stderr);
+    assert!(
+        fit.stderr.contains("the mean of 6 values"),
+        "{}",
+        fit.stderr
+    );
+    let predicted = machine.json(&["runtime", "model", "mean", "predict", "[[1], [2]]"]);
+    assert_eq!(predicted, json!([{"mean": 7.0}, {"mean": 7.0}]));
+    machine.fails(
+        &["runtime", "model", "mean", "score", "*", "*"],
+        "NotImplementedError: no score",
+    );
+    assert_eq!(
+        machine.json(&["models", "metadata", "mean"])["kind"],
+        "example.mean"
+    );
+}
+
+#[test]
+fn backends_that_misbehave_are_told() {
+    let machine = Machine::new();
+    for (action, what) in [
+        ("os._exit(7)", "the backend died (exit status: 7)"),
+        (
+            "print('oh no', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)",
+            "oh no",
+        ),
+        (
+            "print('hello'); sys.stdout.flush(); time.sleep(60)",
+            "does not keep to its protocol",
+        ),
+        ("reply({'table': 0}, b'no arrow')", "Arrow"),
+        ("reply({})", "neither a table"),
+        (
+            "sys.stdout.buffer.write(b'\\x00\\x00\\x00\\x02{}'); sys.stdout.buffer.flush()",
+            "neither a table",
+        ),
+        (
+            "sys.stdout.buffer.write(struct.pack('>I', 40) + b'{\"parts\": [99999999999999999], \"table\": 0}   '); sys.stdout.buffer.flush()",
+            "protocol",
+        ),
+        (
+            "reply({'error': {'type': 'ValueError', 'message': 'no such thing', 'hint': 'try another'}})",
+            "ValueError: no such thing",
+        ),
+    ] {
+        machine.install("om-backend-bad", &bad(action));
+        machine.ok(&[
+            "models",
+            "put",
+            "--kind",
+            "test.bad",
+            "-",
+            "bad",
+            "--replace",
+        ]);
+        machine.fails(&["runtime", "model", "bad", "predict", "line[x]"], what);
+    }
+    // One that is no backend at all is left out.
+    machine.install("om-backend-bad", "#!/bin/sh\necho I am something else\n");
+    let run = machine.run(&["backends"]);
+    assert!(
+        run.code == 0 && run.stderr.contains("is no backend"),
+        "{}",
+        run.stderr
+    );
+    machine.fails(
+        &["runtime", "model", "bad", "predict", "line[x]"],
+        "no backend runs models of the kind test.bad",
+    );
+}
+
+#[test]
+fn a_backend_that_never_ends_is_ended() {
+    let machine = Machine::new();
+    machine.install("om-backend-bad", &bad("time.sleep(1000)"));
+    machine.ok(&["models", "put", "--kind", "test.bad", "-", "bad"]);
+    let began = Instant::now();
+    let run = Run::of(
+        machine
+            .0
+            .om(&[
+                "--timeout",
+                "3s",
+                "runtime",
+                "model",
+                "bad",
+                "predict",
+                "line[x]",
+            ])
+            .env(
+                "PATH",
+                format!(
+                    "{}:{}",
+                    machine.0.path("bin").display(),
+                    std::env::var("PATH").unwrap()
+                ),
+            )
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(run.code, 124, "{}", run.stderr);
+    assert!(began.elapsed() < Duration::from_secs(60));
+    // What takes too much memory fails.
+    machine.install(
+        "om-backend-bad",
+        &bad("x = bytearray(1 << 30); reply({'value': len(x)})"),
+    );
+    let mut command = machine.command(&["runtime", "model", "bad", "predict", "line[x]"]);
+    let run = Run::of(
+        command
+            .env("OMEGA_BACKEND_MEMORY", "300000000")
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        run.code == 1 && run.stderr.contains("MemoryError"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+}
+
+#[test]
+fn models_of_scikit_learn() {
+    let machine = Machine::new();
+    machine.ok(&[
+        "models",
+        "put",
+        "sklearn.linear_model.LinearRegression",
+        "reg",
+    ]);
+    machine.ok(&["runtime", "model", "reg", "fit", "line[x,z]", "line[y]"]);
+    let score: f64 = machine
+        .ok(&["runtime", "model", "reg", "score", "*", "*"])
+        .trim()
+        .parse()
+        .unwrap();
+    assert!((score - 1.0).abs() < 1e-9, "{score}");
+    let predicted = machine.json(&["runtime", "model", "reg", "predict", "[[10, 0]]"]);
+    assert!(
+        (predicted[0]["0"].as_f64().unwrap() - 20.0).abs() < 1e-6,
+        "{predicted}"
+    );
+    machine.ok(&[
+        "runtime",
+        "model",
+        "reg",
+        "predict",
+        "*",
+        "--result",
+        "predicted",
+    ]);
+    assert_eq!(
+        machine
+            .json(&["datasets", "get", "predicted", "-", "--format", "json"])
+            .as_array()
+            .unwrap()
+            .len(),
+        6
+    );
+    // Every state is a version; earlier ones are still there.
+    let versions = &machine.json(&["models", "metadata", "reg"])["attributes"]["versions"];
+    assert_eq!(versions["commits"].as_array().unwrap().len(), 2);
+    machine.fails(
+        &["runtime", "model", "reg^", "predict", "[[10, 0]]"],
+        "NotFittedError",
+    );
+    // A file that Python has written.
+    let python = server::servers().join("om-venv/bin/python");
+    let made = Command::new(&python)
+        .args(["-c", "import joblib, sys; from sklearn.preprocessing import StandardScaler; joblib.dump(StandardScaler(), sys.argv[1])"])
+        .arg(machine.0.path("work/scaler.joblib"))
+        .status();
+    assert!(made.unwrap().success());
+    machine.ok(&["models", "put", "scaler.joblib", "scaler"]);
+    machine.ok(&["runtime", "model", "scaler", "fit_transform", "line[x,z]"]);
+    let scaled = machine.json(&["runtime", "model", "scaler", "transform", "line[x,z]"]);
+    assert_eq!(scaled.as_array().unwrap().len(), 6);
+    // A search, and its result as a model.
+    machine.ok(&["models", "put", "sklearn.linear_model.Ridge", "ridge"]);
+    let found = machine.json(&[
+        "runtime",
+        "model",
+        "ridge",
+        "gridsearch",
+        "line[x,z]",
+        "line[y]",
+        "--param",
+        "alpha=[0.1, 1.0]",
+        "--folds",
+        "2",
+        "--result",
+        "best",
+    ]);
+    assert_eq!(found.as_array().unwrap().len(), 2);
+    machine.ok(&["runtime", "model", "best", "predict", "line[x,z]"]);
+    machine.fails(
+        &["runtime", "model", "reg", "transform", "line[x,z]"],
+        "AttributeError",
+    );
+    machine.fails(
+        &["models", "put", "nosuch.module.thing", "x"],
+        "python -m pip install nosuch",
+    );
+    let run = Run::of(
+        machine
+            .0
+            .om(&["runtime", "model", "reg", "predict", "[[1, 2]]"])
+            .env("OMEGA_PYTHON", "/nonexistent")
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        run.code != 0 && run.stderr.contains("cannot start the backend"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn workers_keep_python_warm() {
+    let machine = Machine::new();
+    machine.ok(&[
+        "models",
+        "put",
+        "sklearn.linear_model.LinearRegression",
+        "reg",
+    ]);
+    let mut worker = machine
+        .command(&["runtime", "worker", "--until-idle", "20s"])
+        .spawn()
+        .unwrap();
+    let id = machine.ok(&[
+        "runtime",
+        "model",
+        "reg",
+        "fit",
+        "line[x,z]",
+        "line[y]",
+        "--async",
+    ]);
+    machine.ok(&["runtime", "result", id.trim(), "--wait"]);
+    for _ in 0..5 {
+        let predicted = machine.json(&[
+            "runtime",
+            "model",
+            "reg",
+            "predict",
+            "[[10, 0]]",
+            "--require",
+            "default",
+        ]);
+        assert!(
+            (predicted[0]["0"].as_f64().unwrap() - 20.0).abs() < 1e-6,
+            "{predicted}"
+        );
+    }
+    let _ = worker.kill();
+    let _ = worker.wait();
+}
