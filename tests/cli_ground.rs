@@ -152,6 +152,7 @@ fn the_root_help_is_frozen() {
 
     Work:
       runtime     Train models, predict, run tasks
+      backends    Programs that run models which om itself cannot
 
     Set-up:
       store       Look after the place where objects live
