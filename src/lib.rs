@@ -12,6 +12,7 @@ pub mod models;
 mod omega;
 pub mod progress;
 pub mod runtime;
+pub mod scripts;
 pub mod storage;
 pub mod store;
 

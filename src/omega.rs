@@ -17,11 +17,12 @@ use crate::error::Result;
 use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
 use crate::runtime::{LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks};
+use crate::scripts::Scripts;
 use crate::storage::embedded::{self, EmbeddedStorage};
 use crate::storage::mongo::{self, MongoStorage, Results};
 use crate::storage::{DEFAULT_BUCKET, Storage};
 use crate::store::Store;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub struct Omega {
     /// Jobs: notebooks.
     pub jobs: Jobs,
     /// Scripts: packages.
-    pub scripts: Store,
+    pub scripts: Scripts,
     /// Streams.
     pub streams: Store,
     bucket: String,
@@ -54,6 +55,8 @@ struct Surroundings {
     python: Python,
     env: Vec<(String, String)>,
     backends: SharedBackends,
+    /// Where packages of scripts are installed.
+    cache: PathBuf,
 }
 
 impl Default for Surroundings {
@@ -98,6 +101,10 @@ impl Surroundings {
             backends: Arc::new(Backends::new(&python, &env, limits)),
             python,
             env,
+            cache: match directories::BaseDirs::new() {
+                Some(user) => user.cache_dir().join("omegaml/scripts"),
+                None => std::env::temp_dir().join("omegaml-scripts"),
+            },
         }
     }
 }
@@ -208,7 +215,12 @@ impl Omega {
                 surroundings.python.clone(),
                 surroundings.env.clone(),
             ),
-            scripts: store("scripts/"),
+            scripts: Scripts::new(
+                store("scripts/"),
+                surroundings.python.clone(),
+                surroundings.env.clone(),
+                surroundings.cache.clone(),
+            ),
             streams: store("streams/"),
             bucket: bucket.to_owned(),
             default_bucket: default_bucket.to_owned(),
@@ -237,6 +249,7 @@ impl Omega {
             datasets: self.datasets.clone(),
             models: self.models.clone(),
             jobs: self.jobs.clone(),
+            scripts: self.scripts.clone(),
             backends: self.surroundings.backends.clone(),
             progress: self.progress.clone(),
         }

@@ -10,6 +10,7 @@ use super::models::Models;
 use super::objects::Objects;
 use super::output::{Color, Format, Wishes};
 use super::runtime::Runtime;
+use super::scripts::Scripts;
 use super::store::StoreCommand;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
@@ -147,7 +148,7 @@ pub enum Command {
     Jobs(Jobs),
     /// Packages and programs
     #[command(subcommand)]
-    Scripts(Objects),
+    Scripts(Scripts),
     /// Streams of messages
     #[command(subcommand)]
     Streams(Objects),

@@ -16,6 +16,7 @@ mod objects;
 pub mod output;
 pub mod progress;
 mod runtime;
+mod scripts;
 mod session;
 mod store;
 mod stored;
@@ -75,7 +76,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Datasets(command) => datasets::run(command, session),
         Command::Models(command) => models::run(command, session),
         Command::Jobs(command) => jobs::run(command, session),
-        Command::Scripts(command) => objects::run(command, "scripts", session),
+        Command::Scripts(command) => scripts::run(command, session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),
         Command::Backends(command) => backends::run(&command, session),

@@ -80,6 +80,7 @@ fn names(config: &Config, noun: &str, start: &str) -> Result<Vec<String>> {
 
 const DATASETS: Lister = |config, start| names(config, "datasets", start);
 const JOBS: Lister = |config, start| names(config, "jobs", start);
+const SCRIPTS: Lister = |config, start| names(config, "scripts", start);
 const MODELS: Lister = |config, start| names(config, "models", start);
 const COLUMNS: Lister = |config, name| {
     let om = Omega::open(config, Arc::new(crate::progress::Silent))?;
@@ -100,6 +101,11 @@ pub fn datasets() -> ArgValueCompleter {
 /// Names of jobs.
 pub fn jobs() -> ArgValueCompleter {
     completion::objects(JOBS)
+}
+
+/// Names of scripts.
+pub fn scripts() -> ArgValueCompleter {
+    completion::objects(SCRIPTS)
 }
 
 /// Names of models.

@@ -12,6 +12,7 @@ mod scheduler;
 mod triggers;
 
 pub use export::{Form, export};
+pub(crate) use kernel::end as end_process;
 pub use notebook::{Cell, CellKind, Notebook, joined};
 pub use render::render;
 pub use run::{JobRun, RunOptions};

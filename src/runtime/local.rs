@@ -76,10 +76,14 @@ impl Runtime for LocalRuntime {
         }
         match call {
             TaskCall::Model(model) => self.model(call, model, options),
-            _ => super::job::perform(call, &self.objects, &super::task_id()).unwrap_or_else(|| {
-                Err(Error::usage("only models and jobs run in this process")
-                    .hint("start a worker, and leave --local-runtime out"))
-            }),
+            _ => super::job::perform(call, &self.objects, &super::task_id())
+                .or_else(|| super::script::perform(call, &self.objects, true))
+                .unwrap_or_else(|| {
+                    Err(
+                        Error::usage("only models, jobs and scripts run in this process")
+                            .hint("start a worker, and leave --local-runtime out"),
+                    )
+                }),
         }
     }
 

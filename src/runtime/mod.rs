@@ -12,6 +12,7 @@ mod model;
 mod objects;
 mod queue;
 mod record;
+mod script;
 mod tasks;
 pub mod tracking;
 mod worker;

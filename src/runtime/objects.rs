@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::jobs::Jobs;
 use crate::models::{self, Model};
 use crate::progress::Progress;
+use crate::scripts::Scripts;
 use crate::storage::Metadata;
 use crate::store::{Object, PutOptions, Store, Stored};
 use std::io::Read;
@@ -20,6 +21,8 @@ pub struct Objects {
     pub models: Models,
     /// Jobs.
     pub jobs: Jobs,
+    /// Scripts.
+    pub scripts: Scripts,
     /// Programs that run what this one cannot.
     pub backends: SharedBackends,
     /// How long work is shown.

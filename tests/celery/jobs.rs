@@ -85,3 +85,58 @@ fn python_schedules_and_om_runs_it() {
     assert_eq!(states, json!(["OK", "PENDING"]));
     stack.ok(&["-q", "jobs", "schedule", "scheduled-job", "delete"]);
 }
+
+#[test]
+fn workers_of_both_run_scripts_of_clients_of_both() {
+    let stack = stack();
+    let folder = stack.path("shared_script");
+    std::fs::create_dir_all(folder.join("shared_script")).unwrap();
+    std::fs::write(
+        folder.join("setup.py"),
+        "from setuptools import setup\nsetup(name='shared_script', version='1.0', packages=['shared_script'])\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("shared_script/__init__.py"),
+        "def run(om, *args, **kwargs):\n    if kwargs.get('fail'): raise ValueError('asked to')\n    \
+         return {'args': list(args), 'lines': om.datasets.get('line').shape[0]}\n",
+    )
+    .unwrap();
+    let put = stack.ok(&["scripts", "put", folder.to_str().unwrap(), "shared_script"]);
+    assert!(put.contains("kind=python.package"), "{put}");
+    for label in ["py", "rust"] {
+        let told = stack.python(&format!(
+            "json.loads(get(on('{label}').script('shared_script').run('a', n=1)))"
+        ));
+        assert_eq!(
+            told["result"],
+            json!({"args": ["a"], "lines": 12}),
+            "{label}"
+        );
+        assert_eq!(told["script"], "shared_script");
+        let told = stack.json(&[
+            "runtime",
+            "script",
+            "shared_script",
+            "run",
+            "b",
+            "--require",
+            label,
+        ]);
+        let told = match told {
+            serde_json::Value::String(text) => serde_json::from_str(&text).unwrap(),
+            told => told,
+        };
+        assert_eq!(
+            told["result"],
+            json!({"args": ["b"], "lines": 12}),
+            "{label}"
+        );
+    }
+    let (raised, message) = stack.raises("get(on('rust').script('shared_script').run(fail=True))");
+    assert_eq!(raised, "builtins.RuntimeError");
+    assert!(
+        message.contains("ValueError('asked to')") && message.contains("\"script\""),
+        "{message}"
+    );
+}

@@ -7,6 +7,7 @@ mod model;
 mod ping;
 mod result;
 mod scheduler;
+mod script;
 mod status;
 mod submit;
 mod tasks;
@@ -23,6 +24,8 @@ pub enum Runtime {
     Model(Box<model::RunModel>),
     /// Run a job
     Job(Box<job::RunJob>),
+    /// Run a script
+    Script(Box<script::RunScript>),
     /// The result of an asynchronous task
     Result(result::TaskResult),
     /// List, show and cancel tasks
@@ -49,6 +52,7 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
     match command {
         Runtime::Model(command) => command.run(session),
         Runtime::Job(command) => command.run(session),
+        Runtime::Script(command) => command.run(session),
         Runtime::Result(command) => command.run(session),
         Runtime::Tasks(command) => command.run(session),
         Runtime::Ping(command) => command.run(session),

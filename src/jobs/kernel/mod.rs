@@ -435,7 +435,7 @@ pub(super) fn signal(child: &Child, signal: Signal) -> Result<()> {
 }
 
 /// Ends the process and whatever it has started.
-pub(super) fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     let _ = signal(child, Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();

@@ -15,7 +15,7 @@ use crate::runtime::celery::results::{self, MetadataText};
 use crate::runtime::logs::Level;
 use crate::runtime::objects::RUNS_HERE;
 use crate::runtime::tracking::{TaskTrack, UNTRACKED};
-use crate::runtime::{Action, ModelCall, Objects, Outcome, job};
+use crate::runtime::{Action, ModelCall, Objects, Outcome, job, script};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn perform(
             job(shared, held, &call, surroundings)
         }
         TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {
-            Err(Failure::Elsewhere("this worker runs no scripts".to_owned()))
+            script(shared, held, &call, surroundings)
         }
     }
 }
@@ -168,6 +168,37 @@ fn job(
         }
         // Python's answers nothing.
         _ => plain(Value::None),
+    }
+}
+
+fn script(
+    shared: &Shared,
+    held: &Held,
+    call: &TaskCall,
+    surroundings: &Surroundings,
+) -> Result<Answer, Failure> {
+    let objects = objects(shared, held, surroundings);
+    let done = script::perform(call, &objects, surroundings.pure_python)
+        .unwrap_or_else(|| Err(Error::failed("this is no task of scripts")));
+    match done {
+        Ok(Outcome::Value(envelope)) => Ok(Answer {
+            value: match surroundings.format.as_deref() {
+                Some("python") => json::to_value(&envelope),
+                _ => envelope.to_string().as_str().into(),
+            },
+            json: envelope,
+        }),
+        Ok(_) => plain(Value::None),
+        // The envelope itself is the message.
+        Err(error) if error.kind() == ErrorKind::TaskFailed => {
+            let text = error.message().to_owned();
+            Err(Failure::exception(Exception::new(
+                "builtins",
+                "RuntimeError",
+                text.as_str(),
+            )))
+        }
+        Err(error) => Err(Failure::of(&error)),
     }
 }
 

@@ -1,0 +1,50 @@
+//! `om runtime script`: a script as a task.
+
+use super::submit::Submitting;
+use crate::cli::Session;
+use crate::cli::scripts::arguments;
+use crate::error::Result;
+use crate::runtime::TaskCall;
+use crate::runtime::celery::json::to_value;
+use crate::runtime::celery::signature::Kwargs;
+use clap::Args;
+
+/// Run a script, on a worker where there are some.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  om runtime script helloworld run foo=bar
+  om runtime script etl run 2026-11 --async --require etl")]
+pub struct RunScript {
+    /// Name of the script
+    #[arg(add = crate::cli::stored::scripts())]
+    name: String,
+    /// `run`, then arguments, and keyword arguments as NAME=VALUE
+    #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    submitting: Submitting,
+}
+
+impl RunScript {
+    /// Runs the command.
+    pub fn run(self, session: &Session) -> Result<()> {
+        let om = session.omega()?;
+        om.scripts.metadata(&self.name)?;
+        let rest = match self.arguments.split_first() {
+            Some((action, rest)) if action == "run" => rest,
+            _ => self.arguments.as_slice(),
+        };
+        let (args, named) = arguments(rest);
+        let mut kwargs = Kwargs::default();
+        for (name, value) in &named {
+            kwargs.push(name, to_value(value));
+        }
+        let call = TaskCall::RunScript {
+            name: self.name,
+            args: args.iter().map(to_value).collect(),
+            kwargs,
+        };
+        self.submitting.run(&call, &om, session)
+    }
+}

@@ -1,0 +1,195 @@
+//! `om scripts` on the real binary, with a real Python and pip: packages, programs, and what
+//! goes wrong with them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "home/mod.rs"]
+mod home;
+mod server;
+
+use home::{Home, Run};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+struct Machine(Home);
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Machine(Home::new());
+        machine.0.write(
+            "work/hello/setup.py",
+            "from setuptools import setup\nsetup(name='hello', version='1.2', packages=['hello'])\n",
+        );
+        machine.0.write(
+            "work/hello/hello/__init__.py",
+            "def run(om, *args, **kwargs):\n    print('saying hello')\n    \
+             if kwargs.get('fail'): raise ValueError('asked to')\n    \
+             return {'hello': args, 'kwargs': kwargs, 'datasets': om.datasets.list()}\n",
+        );
+        machine
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let python = server::servers().join("om-venv/bin/python");
+        assert!(
+            python.is_file(),
+            "these tests need a Python with pip and setuptools, and there is no {}: run tests/servers.sh",
+            python.display()
+        );
+        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
+        command.env("OMEGA_PYTHON", python);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(self.command(args).output().unwrap())
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let run = self.run(args);
+        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
+        run.stdout
+    }
+
+    #[track_caller]
+    fn envelope(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &[&str], code: i32, what: &str) {
+        let run = self.run(args);
+        assert!(
+            run.code == code && run.stderr.contains(what),
+            "om {args:?}: {} {}",
+            run.code,
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn a_package_is_stored_and_run() {
+    let machine = Machine::new();
+    let put = machine.ok(&["scripts", "put", "hello", "hello"]);
+    assert!(put.contains("prefix=scripts/,kind=python.package"), "{put}");
+    machine.0.write("work/a.csv", "x\n1\n");
+    machine.ok(&["datasets", "put", "a.csv", "numbers"]);
+    let first = machine.run(&["scripts", "run", "hello", "a", "2", "foo=bar"]);
+    assert!(
+        first.stderr.contains("installing") && first.stderr.contains("saying hello"),
+        "{}",
+        first.stderr
+    );
+    let envelope: Value = serde_json::from_str(&first.stdout).unwrap();
+    assert_eq!(
+        (&envelope["script"], &envelope["args"], &envelope["kwargs"]),
+        (&json!("hello"), &json!(["a", 2]), &json!({"foo": "bar"}))
+    );
+    assert_eq!(
+        envelope["result"],
+        json!({"hello": ["a", 2], "kwargs": {"foo": "bar"}, "datasets": ["numbers"]})
+    );
+    assert!(
+        envelope["runtimes"].is_number()
+            && envelope["started"].is_string()
+            && envelope["ended"].is_string()
+    );
+    // Installed once for each content.
+    let second = machine.run(&["scripts", "run", "hello"]);
+    assert!(!second.stderr.contains("installing"), "{}", second.stderr);
+    machine.fails(
+        &["scripts", "run", "hello", "fail=true"],
+        6,
+        "ValueError('asked to')",
+    );
+    let envelope =
+        machine.envelope(&["runtime", "script", "hello", "run", "foo=bar", "-o", "json"]);
+    assert_eq!(
+        envelope["kwargs"],
+        json!({"foo": "bar", "pure_python": true})
+    );
+    machine.ok(&["scripts", "get", "hello", "out.tar.gz"]);
+    machine.ok(&["scripts", "put", "out.tar.gz", "again/hello"]);
+    assert_eq!(
+        machine.envelope(&["scripts", "run", "again/hello", "x"])["result"]["hello"],
+        json!(["x"])
+    );
+    machine.ok(&["-q", "scripts", "drop", "hello"]);
+    machine.fails(&["scripts", "run", "hello"], 3, "does not exist");
+}
+
+#[test]
+fn programs_are_scripts() {
+    let machine = Machine::new();
+    let path = machine.0.write("work/up.sh", "#!/bin/sh\necho working >&2\nread -r input\nprintf '{\"args\": \"%s\", \"kwargs\": %s}' \"$*\" \"$input\"\n");
+    machine.fails(
+        &["scripts", "put", "up.sh", "up"],
+        1,
+        "neither a package nor executable",
+    );
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.ok(&["scripts", "put", "up.sh", "up"]);
+    let run = machine.run(&["scripts", "run", "up", "a", "b c", "n=3"]);
+    assert!(
+        run.code == 0 && run.stderr.contains("working"),
+        "{}",
+        run.stderr
+    );
+    let envelope: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        envelope["result"],
+        json!({"args": "a b c", "kwargs": {"n": 3}})
+    );
+    let path = machine
+        .0
+        .write("work/bad.sh", "#!/bin/sh\necho no luck >&2\nexit 3\n");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.ok(&["scripts", "put", "bad.sh", "bad"]);
+    machine.fails(&["scripts", "run", "bad"], 6, "no luck");
+    let path = machine.0.write("work/slow.sh", "#!/bin/sh\nsleep 100\n");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.ok(&["scripts", "put", "slow.sh", "slow"]);
+    machine.fails(
+        &["scripts", "run", "slow", "--time-limit", "1s"],
+        124,
+        "took longer",
+    );
+}
+
+#[test]
+fn what_cannot_be_a_script_is_refused() {
+    let machine = Machine::new();
+    machine.fails(&["scripts", "put", "helo", "hello"], 3, "pypi://NAME");
+    machine.fails(
+        &["scripts", "put", "hello/hello", "x"],
+        1,
+        "neither a setup.py",
+    );
+    machine.0.write("work/x.tar.gz", "no archive");
+    machine.fails(&["scripts", "put", "x.tar.gz", "x"], 1, "refused");
+    let python = server::servers().join("om-venv/bin/python");
+    let evil = "import tarfile, io\nwith tarfile.open('evil.tar.gz', 'w:gz') as t:\n    for n in ('e-1/setup.py', '../../evil.py'):\n        t.addfile(tarfile.TarInfo(n), io.BytesIO())";
+    let made = machine.0.isolated(python).args(["-c", evil]).status();
+    assert!(made.unwrap().success());
+    machine.fails(
+        &["scripts", "put", "evil.tar.gz", "evil"],
+        1,
+        "leads out of it",
+    );
+    assert_eq!(machine.ok(&["scripts", "list"]), "");
+    machine.ok(&["scripts", "put", "pypi://no-such-package-of-om", "missing"]);
+    assert_eq!(
+        machine.ok(&["scripts", "get", "missing"]),
+        "pypi://no-such-package-of-om\n"
+    );
+    machine.fails(&["scripts", "run", "missing"], 1, "cannot be installed");
+    // A package that needs what there is not.
+    machine.0.write("work/needy/setup.py", "from setuptools import setup\nsetup(name='needy', version='1', packages=['needy'], install_requires=['no-such-package-of-om'])\n");
+    machine
+        .0
+        .write("work/needy/needy/__init__.py", "def run(om): return 1\n");
+    machine.ok(&["scripts", "put", "needy", "needy"]);
+    machine.fails(&["scripts", "run", "needy"], 1, "no-such-package-of-om");
+}
