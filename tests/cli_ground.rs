@@ -152,6 +152,7 @@ fn the_root_help_is_frozen() {
 
     Work:
       runtime     Train models, predict, run tasks
+      shell       Python with om connected
       backends    Programs that run models which om itself cannot
 
     Set-up:

@@ -193,3 +193,59 @@ fn what_cannot_be_a_script_is_refused() {
     machine.ok(&["scripts", "put", "needy", "needy"]);
     machine.fails(&["scripts", "run", "needy"], 1, "no-such-package-of-om");
 }
+
+#[test]
+fn a_shell_has_the_objects() {
+    let machine = Machine::new();
+    machine.0.write("work/a.csv", "x\n1\n2\n");
+    machine.ok(&["datasets", "put", "a.csv", "numbers"]);
+    assert_eq!(
+        machine.ok(&["shell", "om.datasets.list()"]),
+        "['numbers']\n"
+    );
+    assert_eq!(
+        machine.ok(&[
+            "shell",
+            "import sys; print(len(om.datasets.get('numbers')))"
+        ]),
+        "2\n"
+    );
+    machine.ok(&["shell", "om.datasets.put([{'x': 3}], 'more')"]);
+    assert_eq!(
+        machine.ok(&["shell", "om.datasets.list('m*')"]),
+        "['more']\n"
+    );
+    assert_eq!(machine.run(&["shell", "raise SystemExit(5)"]).code, 5);
+    let none = machine
+        .0
+        .om(&["shell", "1"])
+        .env("OMEGA_PYTHON", "/nonexistent")
+        .output()
+        .unwrap();
+    let none = Run::of(none);
+    assert!(
+        none.code == 3 && none.stderr.contains("OMEGA_PYTHON"),
+        "{}",
+        none.stderr
+    );
+    // What is typed goes the same way.
+    let mut typed = machine.command(&["shell"]);
+    let mut typed = typed
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(
+        &mut typed.stdin.take().unwrap(),
+        b"print('typed', om.datasets.list())\n",
+    )
+    .unwrap();
+    let typed = Run::of(typed.wait_with_output().unwrap());
+    assert!(
+        typed.stdout.contains("typed ['more', 'numbers']"),
+        "{} {}",
+        typed.stdout,
+        typed.stderr
+    );
+}

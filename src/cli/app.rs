@@ -11,6 +11,7 @@ use super::objects::Objects;
 use super::output::{Color, Format, Wishes};
 use super::runtime::Runtime;
 use super::scripts::Scripts;
+use super::shell::Shell;
 use super::store::StoreCommand;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
@@ -155,6 +156,8 @@ pub enum Command {
     /// Train models, predict, run tasks
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Python with om connected
+    Shell(Shell),
     /// Programs that run models which om itself cannot
     Backends(Backends),
     /// Look after the place where objects live
@@ -180,7 +183,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "Objects",
         &["datasets", "models", "jobs", "scripts", "streams"],
     ),
-    ("Work", &["runtime", "backends"]),
+    ("Work", &["runtime", "shell", "backends"]),
     (
         "Set-up",
         &["store", "config", "completion", "help", "version"],

@@ -18,6 +18,7 @@ pub mod progress;
 mod runtime;
 mod scripts;
 mod session;
+mod shell;
 mod store;
 mod stored;
 
@@ -79,6 +80,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Scripts(command) => scripts::run(command, session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),
+        Command::Shell(command) => shell::run(&command, session),
         Command::Backends(command) => backends::run(&command, session),
         Command::Store(command) => store::run(command, session),
         Command::Config(args) => config::run(&args, session),

@@ -244,6 +244,54 @@ impl Tasks {
         Ok(ended.into_iter().map(|record| record.id).collect())
     }
 
+    /// Enters tasks that were run without a claim, which is for what changes nothing, with
+    /// their endings; answers those that nobody else has ended or claimed.
+    ///
+    /// # Errors
+    /// As [`Tasks::finish`].
+    pub fn conclude(&self, tasks: &[(TaskRecord, &Ending)], worker: &str) -> Result<Vec<String>> {
+        let name = worker.split(' ').next().unwrap_or(worker);
+        let changes = tasks
+            .iter()
+            .map(|(task, ending)| {
+                let mut change = self.ended(ending).map_err(|error| error.on(&task.id))?;
+                change.owner = Some(worker.to_owned());
+                let started = task.started.as_deref().unwrap_or(&task.submitted);
+                change.set.push(("started".to_owned(), started.into()));
+                change.set.push(("worker".to_owned(), name.into()));
+                change.add.push(("attempts".to_owned(), 1));
+                Ok(change)
+            })
+            .collect::<Result<Vec<Change>>>()?;
+        let fresh = tasks
+            .iter()
+            .zip(&changes)
+            .map(|((task, _), change)| {
+                let mut record = self.record(task)?;
+                change.apply(&mut record);
+                Ok(record)
+            })
+            .collect::<Result<Vec<Record>>>()?;
+        let known = self.records.insert(&fresh)?;
+        let (known, new): (Vec<_>, Vec<_>) = tasks
+            .iter()
+            .zip(changes)
+            .partition(|((task, _), _)| known.contains(&task.id));
+        let alterations: Vec<Alteration> = known
+            .into_iter()
+            .map(|((task, _), change)| Alteration {
+                id: task.id.clone(),
+                conditions: claimable().to_vec(),
+                change,
+            })
+            .collect();
+        let changed = self.records.change(&alterations)?;
+        let new = new.into_iter().map(|((task, _), _)| task.id.clone());
+        Ok(new
+            .chain(changed.into_iter().map(|record| record.id))
+            .collect())
+    }
+
     /// Enters the answer of a worker that is another program, if it is the first; the task
     /// as it is then.
     pub fn learn(&self, id: &str, ending: &Ending) -> Result<TaskRecord> {

@@ -16,6 +16,7 @@ use bson::{Document, doc};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A package whose archive is stored.
 const PACKAGE: &str = "python.package";
@@ -23,6 +24,9 @@ const PACKAGE: &str = "python.package";
 const SOURCE: &str = "pipsrc.package";
 /// Anything else: an executable.
 const FILE: &str = "python.file";
+
+const SHELL: &str = concat!(include_str!("client.py"), include_str!("shell.py"));
+const JUPYTER: &str = include_str!("jupyter.py");
 
 /// The scripts store: a store that also runs what it holds.
 #[derive(Clone)]
@@ -135,6 +139,30 @@ impl Scripts {
             doc! { "executable": true },
             mode,
         )
+    }
+
+    /// Python that runs this source, told where the objects are.
+    fn python_with(&self, source: &str) -> Command {
+        let mut command = Command::new(self.python.program());
+        command
+            .args(["-c", source])
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Ok(om) = std::env::current_exe() {
+            command.env("OM_PROGRAM", om);
+        }
+        command
+    }
+
+    /// A Python with `om` connected: for people, or to run `code`.
+    pub fn shell(&self, code: Option<&str>) -> Command {
+        let mut command = self.python_with(SHELL);
+        command.args(code);
+        command
+    }
+
+    /// Jupyter Lab on the stored notebooks; needs Python omega|ml.
+    pub fn jupyter(&self) -> Command {
+        self.python_with(JUPYTER)
     }
 
     fn store_script(

@@ -13,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// What runs a package: imports it and calls `run`.
-const RUNNER: &str = include_str!("runner.py");
+const RUNNER: &str = concat!(include_str!("client.py"), include_str!("runner.py"));
 
 /// The largest answer.
 const MOST: u64 = 64 << 20;
@@ -110,10 +110,8 @@ impl Scripts {
         };
         let input = json!({
             "module": module, "path": place.display().to_string(), "args": call.args, "kwargs": call.kwargs,
-            "om": std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
         });
-        let mut command = Command::new(self.python.program());
-        command.args(["-c", RUNNER]);
+        let command = self.python_with(RUNNER);
         let output = self.answer(command, &input.to_string(), call.limit, progress)?;
         let answer: Value = serde_json::from_slice(&output.stdout).map_err(|_| {
             let said = output

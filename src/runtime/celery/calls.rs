@@ -217,6 +217,24 @@ impl Surroundings {
 }
 
 impl TaskCall {
+    /// Whether it changes nothing, so that it may as well be run twice.
+    pub fn is_pure(&self) -> bool {
+        match self {
+            TaskCall::Ping { .. } | TaskCall::Settings | TaskCall::Preload => true,
+            TaskCall::Model(call) => {
+                call.result.is_none()
+                    && matches!(
+                        call.action,
+                        Action::Predict
+                            | Action::PredictProba
+                            | Action::DecisionFunction
+                            | Action::Transform
+                    )
+            }
+            _ => false,
+        }
+    }
+
     /// What the message asks for.
     ///
     /// # Errors

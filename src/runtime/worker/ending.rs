@@ -6,6 +6,7 @@ use super::Shared;
 use super::execute::{Answer, Failure};
 use super::follow::{self, PASSES, RETRIES};
 use super::held::Held;
+use super::intake;
 use super::stop::Reason;
 use crate::broker::{Delivery, Letter};
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::runtime::celery::kept;
 use crate::runtime::celery::reply::Reply;
 use crate::runtime::celery::serial::Serializer;
 use crate::runtime::logs::Level;
-use crate::runtime::record::{TaskError, TaskState};
+use crate::runtime::record::{TaskError, TaskRecord, TaskState};
 use crate::runtime::tasks::Ending;
 use bson::Document;
 use serde_json::Value as Json;
@@ -116,8 +117,16 @@ fn close(shared: &Shared, batch: Vec<Ended>) {
                     .finish(closing.delivery, closing.told.replies)
             }
             false => {
-                tracing::info!("task {id} was finished by another worker");
-                shared.consumer.ack(closing.delivery).map(drop)
+                tracing::info!("task {id} was finished by another worker, or called off");
+                // Who claims a task that is finished tells its client so.
+                let known = (!closing.held.claimed)
+                    .then(|| shared.tasks.get(&id).ok())
+                    .flatten();
+                let known = known.filter(|known| known.state.is_final());
+                let told = known.and_then(|known| repeated(shared, &closing.held.message, &known));
+                shared
+                    .consumer
+                    .finish(closing.delivery, Vec::from_iter(told))
             }
         };
         if let Err(error) = done {
@@ -161,23 +170,53 @@ fn enter(shared: &Shared, closings: &[Closing]) -> Option<Vec<String>> {
     if closings.is_empty() {
         return Some(Vec::new());
     }
-    let endings: Vec<(&str, &Ending)> = closings
+    let (claimed, others): (Vec<&Closing>, Vec<&Closing>) =
+        closings.iter().partition(|closing| closing.held.claimed);
+    let endings: Vec<(&str, &Ending)> = claimed
         .iter()
         .map(|closing| (closing.held.message.id.as_str(), &closing.told.ending))
         .collect();
+    let whole: Vec<(TaskRecord, &Ending)> = others
+        .iter()
+        .map(|closing| {
+            let mut record = intake::record(&closing.held.message, &closing.held.queue);
+            record.started = closing.held.started().map(|start| {
+                let time: chrono::DateTime<chrono::Utc> = start.time.into();
+                time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+            });
+            (record, &closing.told.ending)
+        })
+        .collect();
+    let mut mine = match endings.is_empty() {
+        true => Vec::new(),
+        false => persist(shared, endings.len(), || {
+            shared.tasks.finish(&endings, &shared.claimant)
+        })?,
+    };
+    if !whole.is_empty() {
+        mine.extend(persist(shared, whole.len(), || {
+            shared.tasks.conclude(&whole, &shared.claimant)
+        })?);
+    }
+    Some(mine)
+}
+
+/// Tries until it is done, or for as long as a lease lasts.
+fn persist(
+    shared: &Shared,
+    count: usize,
+    enter: impl Fn() -> crate::Result<Vec<String>>,
+) -> Option<Vec<String>> {
     let started = Instant::now();
     loop {
-        match shared.tasks.finish(&endings, &shared.claimant) {
+        match enter() {
             Ok(mine) => return Some(mine),
             Err(error) if started.elapsed() < shared.options.lease => {
-                tracing::warn!(
-                    "endings of {} tasks cannot be entered: {error}",
-                    endings.len()
-                );
+                tracing::warn!("endings of {count} tasks cannot be entered: {error}");
                 std::thread::sleep(PAUSE);
             }
             Err(error) => {
-                tracing::error!("{} tasks are given up: {error}", endings.len());
+                tracing::error!("{count} tasks are given up: {error}");
                 return None;
             }
         }

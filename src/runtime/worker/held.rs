@@ -16,6 +16,8 @@ pub(super) struct Held {
     pub queue: String,
     /// How often it was started, this time included.
     pub attempts: i64,
+    /// Whether it was claimed. What changes nothing need not be.
+    pub claimed: bool,
     pub soft_limit: Option<Duration>,
     pub hard_limit: Option<Duration>,
     pub stop: Arc<Stop>,
@@ -37,6 +39,7 @@ impl Held {
         message: TaskMessage,
         delivery: Delivery,
         attempts: i64,
+        claimed: bool,
         limits: (Option<Duration>, Option<Duration>),
     ) -> Self {
         let seconds =
@@ -47,6 +50,7 @@ impl Held {
             queue: delivery.queue.clone(),
             message,
             attempts,
+            claimed,
             stop: Arc::new(Stop::default()),
             started: OnceLock::new(),
             announced: AtomicBool::new(false),

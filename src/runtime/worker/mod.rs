@@ -89,9 +89,9 @@ pub struct WorkerOptions {
 impl WorkerOptions {
     /// Messages of a queue that it holds at the most.
     fn prefetch(&self) -> u16 {
-        u16::try_from(self.concurrency.saturating_mul(4))
+        u16::try_from(self.concurrency.saturating_mul(8))
             .unwrap_or(u16::MAX)
-            .max(8)
+            .max(16)
     }
 }
 

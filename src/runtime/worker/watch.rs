@@ -91,6 +91,7 @@ fn enforce(shared: &Shared, held: &Arc<Held>) {
 }
 
 fn renew(shared: &Shared, all: &[Arc<Held>]) {
+    let all: Vec<&Arc<Held>> = all.iter().filter(|held| held.claimed).collect();
     let ids: Vec<&str> = all.iter().map(|held| held.message.id.as_str()).collect();
     if ids.is_empty() {
         return;
