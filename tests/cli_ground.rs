@@ -419,6 +419,8 @@ fn the_second_interrupt_ends_at_once() {
     let mut said = [0; 8];
     stderr.read_exact(&mut said).unwrap();
     assert_eq!(&said, b"stopping");
+    // Waiting for a child closes its input, whose end would be an answer.
+    let _input = child.stdin.take().unwrap();
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!home.user_file().exists());

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// What runs a package: imports it and calls `run`.
 const RUNNER: &str = concat!(include_str!("client.py"), include_str!("runner.py"));
 
+/// How often is looked whether it has ended or anybody wants to stop.
+const TICK: Duration = Duration::from_millis(20);
+
 /// The largest answer.
 const MOST: u64 = 64 << 20;
 
@@ -207,16 +210,35 @@ impl Scripts {
         }
         let began = Instant::now();
         let mut last = None;
-        loop {
-            match said.recv_timeout(Duration::from_millis(50)) {
-                Ok(line) if line.is_empty() => {}
-                Ok(line) => {
-                    progress.note(&line);
-                    last = Some(line);
-                    continue;
+        let mut open = true;
+        // Its end is not that of its stderr: it may close that, or leave it to a child.
+        let status = loop {
+            let line = match open {
+                true => said.recv_timeout(TICK),
+                false => {
+                    std::thread::sleep(TICK);
+                    Err(RecvTimeoutError::Timeout)
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            match line {
+                Ok(line) => {
+                    if !line.is_empty() {
+                        progress.note(&line);
+                        last = Some(line);
+                    }
+                    let late = limit.is_some_and(|limit| began.elapsed() > limit);
+                    if !late && !progress.interrupted() {
+                        continue;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => open = false,
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            let ended = child
+                .try_wait()
+                .context(|| "the script's process is lost")?;
+            if let Some(status) = ended {
+                break status;
             }
             let late = limit.is_some_and(|limit| began.elapsed() > limit);
             if late || progress.interrupted() {
@@ -232,12 +254,19 @@ impl Scripts {
                     false => Error::new(ErrorKind::Interrupted, "interrupted"),
                 });
             }
+        };
+        // What it has started ends with it: it would hold the answer open.
+        crate::jobs::end_process(&mut child);
+        while let Ok(line) = said.recv_timeout(TICK) {
+            if !line.is_empty() {
+                progress.note(&line);
+                last = Some(line);
+            }
         }
         let stdout = match reading.map(std::thread::JoinHandle::join) {
             Some(Ok(Ok(bytes))) => bytes,
             _ => Vec::new(),
         };
-        let status = child.wait().context(|| "the script's process is lost")?;
         if stdout.len() as u64 > MOST {
             return Err(Error::failed(format!(
                 "the script answers more than {} MB",

@@ -10,7 +10,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   om jobs crontab report
-  (crontab -l; om jobs crontab report) | crontab -")]
+  om jobs crontab report >> my.crontab")]
 pub struct Crontab {
     /// Name of the job
     #[arg(add = crate::cli::stored::objects())]
