@@ -20,7 +20,7 @@ pub struct RunScript {
     #[arg(add = crate::cli::stored::scripts())]
     name: String,
     /// `run`, then arguments, and keyword arguments as NAME=VALUE
-    #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     #[command(flatten)]
     submitting: Submitting,

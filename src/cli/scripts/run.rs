@@ -22,7 +22,7 @@ pub struct Run {
     #[arg(add = crate::cli::stored::objects())]
     name: String,
     /// Arguments, and keyword arguments as NAME=VALUE; values are JSON or text
-    #[arg(value_name = "ARGUMENT", allow_hyphen_values = true)]
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Stop it when it takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
