@@ -121,6 +121,43 @@ fn a_package_is_stored_and_run() {
 }
 
 #[test]
+fn packages_are_installed_by_uv_where_it_is() {
+    let machine = Machine::new();
+    let uv = server::servers().join("om-venv/bin/uv");
+    assert!(
+        uv.is_file(),
+        "there is no {}: run tests/servers.sh",
+        uv.display()
+    );
+    let folder = machine.0.write("work/bin/none", "");
+    let folder = folder.parent().unwrap();
+    // The log tells that it was uv, and not pip.
+    let wrapper = format!(
+        "#!/bin/sh\necho \"$*\" >> {}/asked\nexec {} \"$@\"\n",
+        folder.display(),
+        uv.display()
+    );
+    std::fs::write(folder.join("uv"), wrapper).unwrap();
+    std::fs::set_permissions(folder.join("uv"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let run = |args: &[&str]| Run::of(machine.command(args).env("PATH", &path).output().unwrap());
+    machine.ok(&["scripts", "put", "hello", "hello"]);
+    let done = run(&["scripts", "run", "hello", "a"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let envelope: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(envelope["result"]["hello"], json!(["a"]));
+    let asked = std::fs::read_to_string(folder.join("asked")).unwrap();
+    assert!(asked.starts_with("pip install"), "{asked}");
+    machine.ok(&["scripts", "put", "pypi://no-such-package-of-om", "missing"]);
+    let done = run(&["scripts", "run", "missing"]);
+    assert!(
+        done.code == 1 && done.stderr.contains("no-such-package-of-om was not found"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn programs_are_scripts() {
     let machine = Machine::new();
     let path = machine.0.write("work/up.sh", "#!/bin/sh\necho working >&2\nread -r input\nprintf '{\"args\": \"%s\", \"kwargs\": %s}' \"$*\" \"$input\"\n");

@@ -36,3 +36,6 @@ if [ ! -e "$home/om-venv/complete" ]; then
   "$home/om-venv/bin/pip" install -q --disable-pip-version-check 'omegaml[client]==0.18.0' ipykernel pyarrow
   touch "$home/om-venv/complete"
 fi
+if [ ! -x "$home/om-venv/bin/uv" ]; then
+  "$home/om-venv/bin/pip" install -q --disable-pip-version-check uv
+fi

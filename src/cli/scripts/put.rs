@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 ///
 /// A package is a directory with a setup.py or pyproject.toml, or its source archive
 /// (.tar.gz); its module, called like the script, has a function run(om, *args, **kwargs).
-/// pip gets others when they run: git+https://HOST/PATH, pypi://NAME. Any executable is a
+/// uv or pip gets others when they run: git+https://HOST/PATH, pypi://NAME. Any executable is a
 /// script too: arguments as they are, keyword arguments as JSON on its input.
 #[derive(Debug, Args)]
 #[command(after_help = "\
