@@ -140,7 +140,12 @@ fn packages_are_installed_by_uv_where_it_is() {
     std::fs::write(folder.join("uv"), wrapper).unwrap();
     std::fs::set_permissions(folder.join("uv"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let run = |args: &[&str]| Run::of(machine.command(args).env("PATH", &path).output().unwrap());
+    // The certificates of this machine, as pip has them.
+    let run = |args: &[&str]| {
+        let mut command = machine.command(args);
+        command.env("PATH", &path).env("UV_SYSTEM_CERTS", "1");
+        Run::of(command.output().unwrap())
+    };
     machine.ok(&["scripts", "put", "hello", "hello"]);
     let done = run(&["scripts", "run", "hello", "a"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
