@@ -66,12 +66,13 @@ impl Scripts {
         let words = || "cannot write the installer's output";
         let output = log.reopen().context(words)?;
         // uv is many times faster, and works for a Python without pip.
-        let mut installer = match on_path("uv") {
+        let uv = on_path("uv");
+        let mut installer = match &uv {
             Some(uv) => {
-                let mut uv = Command::new(uv);
-                uv.args(["pip", "install", "--quiet", "--no-progress", "--python"]);
-                uv.arg(program);
-                uv
+                let mut command = Command::new(uv);
+                command.args(["pip", "install", "--quiet", "--no-progress", "--python"]);
+                command.arg(program);
+                command
             }
             None => {
                 let mut pip = Command::new(program);
@@ -105,11 +106,11 @@ impl Scripts {
             return Ok(());
         }
         let said = std::fs::read_to_string(log.path()).unwrap_or_default();
-        let reason = reason(&said);
+        let reason = reason(&said, uv.is_some());
         Err(
             Error::failed(format!("{requirement} cannot be installed: {reason}")).hint(format!(
                 "try it by hand: {} pip install {requirement}",
-                match name.ends_with("uv") {
+                match uv.is_some() {
                     true => name,
                     false => format!("{} -m", program.display()),
                 }
@@ -118,16 +119,15 @@ impl Scripts {
     }
 }
 
-/// Why, of what an installer has said: pip's last error, or all that uv says, which runs over
-/// several lines with a tree drawn before them.
-fn reason(said: &str) -> String {
-    let error = said
-        .lines()
-        .rev()
-        .find(|line| line.to_lowercase().contains("error:"));
-    let words = error.unwrap_or(said).split_whitespace();
-    let words: Vec<&str> = words
-        .filter(|word| word.contains(|letter: char| letter.is_alphanumeric()))
+/// Why, of what an installer has said: of pip's words the last error, all of uv's, which gives
+/// its reason after it, over several lines with a tree drawn before them.
+fn reason(said: &str, uv: bool) -> String {
+    let mut errors = said.lines().rev();
+    let error = errors.find(|line| !uv && line.to_lowercase().contains("error"));
+    let words: Vec<&str> = error
+        .unwrap_or(said)
+        .split_whitespace()
+        .filter(|word| word.contains(char::is_alphanumeric))
         .collect();
     match words.join(" ") {
         text if text.is_empty() => "it says nothing".to_owned(),
@@ -143,12 +143,12 @@ mod tests {
     fn reasons_are_found() {
         let pip =
             "Collecting x\nERROR: Could not find a version\nERROR: No matching distribution\n";
-        assert_eq!(reason(pip), "ERROR: No matching distribution");
-        let uv = "  × No solution found:\n  ╰─▶ Because x was not found\n      it cannot be.\n";
+        assert_eq!(reason(pip, false), "ERROR: No matching distribution");
+        let uv = "error: No solution found:\n  ╰─▶ Because x was not found\n      it cannot be.\n";
         assert_eq!(
-            reason(uv),
-            "No solution found: Because x was not found it cannot be."
+            reason(uv, true),
+            "error: No solution found: Because x was not found it cannot be."
         );
-        assert_eq!(reason("\n"), "it says nothing");
+        assert_eq!(reason("\n", true), "it says nothing");
     }
 }
