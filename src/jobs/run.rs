@@ -7,7 +7,7 @@ use crate::config::interpreter::on_path;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::progress::{Progress, Unit};
 use crate::storage::{Metadata, Update};
-use crate::store::PutOptions;
+use crate::store::{PutMode, PutOptions};
 use bson::{Bson, Document, doc};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Characters of an exception's text that the run's message has from each end.
 const ENDS: usize = 80;
+
+/// How far a result's time may be moved on for those that began with it.
+const MOST_AT_ONCE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(1);
 
 /// How a job is run.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +194,35 @@ impl Jobs {
         }
     }
 
+    /// Stores a result under the time at which its run began; where several began in the same
+    /// microsecond, under the next that is free.
+    fn keep(
+        &self,
+        name: &str,
+        notebook: &Notebook,
+        began: chrono::NaiveDateTime,
+    ) -> Result<Metadata> {
+        let options = PutOptions {
+            mode: PutMode::Create,
+            attributes: doc! { "source_job": name },
+            ..PutOptions::default()
+        };
+        let mut time = began;
+        loop {
+            let result = format!(
+                "{RESULTS}{name}_{}.ipynb",
+                time.format("%Y-%m-%d %H:%M:%S%.6f")
+            );
+            let object = crate::store::Object::Notebook(notebook.to_bytes());
+            match self.put(&result, object, &options) {
+                Err(_) if time - began < MOST_AT_ONCE && self.exists(&result)? => {
+                    time += chrono::TimeDelta::microseconds(1);
+                }
+                kept => return kept,
+            }
+        }
+    }
+
     /// Keeps the notebook, and tells the job of the run.
     fn enter(
         &self,
@@ -201,16 +233,7 @@ impl Jobs {
         failure: Option<String>,
         options: &RunOptions,
     ) -> Result<JobRun> {
-        let result = format!(
-            "{RESULTS}{name}_{}.ipynb",
-            began.format("%Y-%m-%d %H:%M:%S%.6f")
-        );
-        let kept = PutOptions {
-            attributes: doc! { "source_job": name },
-            ..PutOptions::default()
-        };
-        let object = crate::store::Object::Notebook(notebook.to_bytes());
-        let kept = self.put(&result, object, &kept)?;
+        let kept = self.keep(name, notebook, began)?;
         let mut run = doc! {
             "status": if failure.is_none() { "OK" } else { "ERROR" },
             "ts": wall_date(began),
@@ -311,6 +334,23 @@ fn message(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn runs_of_the_same_moment_keep_both_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = crate::Omega::embedded(folder.path()).unwrap().jobs;
+        let empty = br#"{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"#;
+        let notebook = Notebook::parse(empty).unwrap();
+        let began = chrono::DateTime::UNIX_EPOCH.naive_utc();
+        let names: Vec<String> = (0..3)
+            .map(|_| jobs.keep("nb", &notebook, began).unwrap().key.name)
+            .collect();
+        assert_eq!(
+            names,
+            [0, 1, 2].map(|last| format!("results/nb_1970-01-01 00:00:00.00000{last}.ipynb"))
+        );
+    }
 
     #[test]
     fn messages_have_both_ends() {
