@@ -184,6 +184,30 @@ fn programs_are_scripts() {
         envelope["result"],
         json!({"args": "a b c", "kwargs": {"n": 3}})
     );
+    // Options after the arguments are options, unless they are said to be arguments.
+    let envelope = machine.envelope(&["scripts", "run", "up", "a", "-o", "json"]);
+    assert_eq!(envelope["result"]["args"], "a");
+    let envelope = machine.envelope(&["scripts", "run", "up", "-1", "--", "-o"]);
+    assert_eq!(envelope["result"]["args"], "-1 -o");
+    // One that closes its stderr is watched all the same.
+    let path = machine
+        .0
+        .write("work/quiet.sh", "#!/bin/sh\nexec 2>&-\nsleep 100\n");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.ok(&["scripts", "put", "quiet.sh", "quiet"]);
+    machine.fails(
+        &["scripts", "run", "quiet", "--time-limit", "1s"],
+        124,
+        "took longer",
+    );
+    // What it leaves behind does not hold its answer.
+    let path = machine
+        .0
+        .write("work/leaves.sh", "#!/bin/sh\nsleep 90 &\necho 5\n");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.ok(&["scripts", "put", "leaves.sh", "leaves"]);
+    let envelope = machine.envelope(&["scripts", "run", "leaves"]);
+    assert_eq!(envelope["result"], 5);
     let path = machine
         .0
         .write("work/bad.sh", "#!/bin/sh\necho no luck >&2\nexit 3\n");

@@ -298,6 +298,7 @@ fn a_notebook_that_never_ends_is_stopped() {
     while !begun.exists() && started.elapsed() < LONG {
         std::thread::sleep(Duration::from_millis(50));
     }
+    assert!(begun.exists());
     let pid = running.id().to_string();
     assert!(
         Command::new("kill")

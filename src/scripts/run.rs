@@ -18,6 +18,9 @@ const RUNNER: &str = concat!(include_str!("client.py"), include_str!("runner.py"
 /// How often is looked whether it has ended or anybody wants to stop.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How long is listened to what others say after its end.
+const REST: Duration = Duration::from_secs(1);
+
 /// The largest answer.
 const MOST: u64 = 64 << 20;
 
@@ -220,14 +223,12 @@ impl Scripts {
                     Err(RecvTimeoutError::Timeout)
                 }
             };
+            let late = limit.is_some_and(|limit| began.elapsed() > limit);
+            let stopped = late || progress.interrupted();
             match line {
                 Ok(line) => {
-                    if !line.is_empty() {
-                        progress.note(&line);
-                        last = Some(line);
-                    }
-                    let late = limit.is_some_and(|limit| began.elapsed() > limit);
-                    if !late && !progress.interrupted() {
+                    said_last(line, &mut last, progress);
+                    if !stopped {
                         continue;
                     }
                 }
@@ -240,8 +241,7 @@ impl Scripts {
             if let Some(status) = ended {
                 break status;
             }
-            let late = limit.is_some_and(|limit| began.elapsed() > limit);
-            if late || progress.interrupted() {
+            if stopped {
                 crate::jobs::end_process(&mut child);
                 return Err(match late {
                     true => Error::new(
@@ -257,11 +257,11 @@ impl Scripts {
         };
         // What it has started ends with it: it would hold the answer open.
         crate::jobs::end_process(&mut child);
-        while let Ok(line) = said.recv_timeout(TICK) {
-            if !line.is_empty() {
-                progress.note(&line);
-                last = Some(line);
-            }
+        let ended = Instant::now();
+        while ended.elapsed() < REST
+            && let Ok(line) = said.recv_timeout(TICK)
+        {
+            said_last(line, &mut last, progress);
         }
         let stdout = match reading.map(std::thread::JoinHandle::join) {
             Some(Ok(Ok(bytes))) => bytes,
@@ -278,6 +278,14 @@ impl Scripts {
             stdout,
             last,
         })
+    }
+}
+
+/// Passes a line on, and remembers it.
+fn said_last(line: String, last: &mut Option<String>, progress: &dyn Progress) {
+    if !line.is_empty() {
+        progress.note(&line);
+        *last = Some(line);
     }
 }
 

@@ -19,7 +19,7 @@ pub struct RunScript {
     /// Name of the script
     #[arg(add = crate::cli::stored::scripts())]
     name: String,
-    /// `run`, then arguments, and keyword arguments as NAME=VALUE
+    /// `run`, then arguments, and keyword arguments as NAME=VALUE; after -- they may begin with -
     #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ pub struct Run {
     /// Name of the script
     #[arg(add = crate::cli::stored::objects())]
     name: String,
-    /// Arguments, and keyword arguments as NAME=VALUE; values are JSON or text
+    /// Arguments, and keyword arguments as NAME=VALUE; values are JSON or text, and after -- may begin with -
     #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Stop it when it takes longer
