@@ -1,6 +1,7 @@
 //! omega|ml as a library: data sets, models, jobs and scripts under names, in a
 //! directory, in MongoDB or behind a REST API.
 
+pub mod access;
 pub mod backends;
 pub mod broker;
 pub mod cli;
@@ -13,6 +14,7 @@ mod omega;
 pub mod progress;
 pub mod runtime;
 pub mod scripts;
+pub mod server;
 pub mod storage;
 pub mod store;
 

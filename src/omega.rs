@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+use crate::access::{Rights, guarded};
 use crate::backends::{Backends, Limits, SharedBackends};
 use crate::broker::Broker;
 use crate::config::interpreter::Python;
@@ -16,7 +17,9 @@ use crate::config::{Config, MongoSettings, StorageSettings};
 use crate::error::Result;
 use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
-use crate::runtime::{LocalRuntime, Models, Objects, ObjectsOf, QueueRuntime, RETENTION, Tasks};
+use crate::runtime::{
+    LocalRuntime, Models, Objects, ObjectsOf, OpenModels, QueueRuntime, RETENTION, Tasks,
+};
 use crate::scripts::Scripts;
 use crate::storage::embedded::{self, EmbeddedStorage};
 use crate::storage::mongo::{self, MongoStorage, Results};
@@ -48,6 +51,7 @@ pub struct Omega {
     results: Option<Results>,
     surroundings: Arc<Surroundings>,
     progress: Arc<dyn Progress>,
+    rights: Rights,
 }
 
 /// What programs that are started for jobs and scripts are given.
@@ -57,6 +61,7 @@ struct Surroundings {
     backends: SharedBackends,
     /// Where packages of scripts are installed.
     cache: PathBuf,
+    open_models: OpenModels,
 }
 
 impl Default for Surroundings {
@@ -101,6 +106,7 @@ impl Surroundings {
             backends: Arc::new(Backends::new(&python, &env, limits)),
             python,
             env,
+            open_models: OpenModels::default(),
             cache: match directories::BaseDirs::new() {
                 Some(user) => user.cache_dir().join("omegaml/scripts"),
                 None => std::env::temp_dir().join("omegaml-scripts"),
@@ -195,6 +201,23 @@ impl Omega {
         );
         Omega {
             results: self.results.clone(),
+            rights: self.rights.clone(),
+            ..om
+        }
+    }
+
+    /// The same bucket as somebody sees it who has `rights` only.
+    pub fn as_user(&self, rights: &Rights) -> Self {
+        let om = Self::build(
+            guarded(self.storage.clone(), rights),
+            self.progress.clone(),
+            &self.default_bucket,
+            &self.bucket,
+            self.surroundings.clone(),
+        );
+        Omega {
+            results: self.results.clone(),
+            rights: rights.clone(),
             ..om
         }
     }
@@ -209,7 +232,7 @@ impl Omega {
         let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
         Omega {
             datasets: store("data/"),
-            models: store("models/").into(),
+            models: Models::new(store("models/"), surroundings.open_models.clone()),
             jobs: Jobs::new(
                 store("jobs/"),
                 surroundings.python.clone(),
@@ -228,6 +251,7 @@ impl Omega {
             results: None,
             surroundings,
             progress,
+            rights: Rights::all(),
         }
     }
 
@@ -252,6 +276,7 @@ impl Omega {
             scripts: self.scripts.clone(),
             backends: self.surroundings.backends.clone(),
             progress: self.progress.clone(),
+            rights: self.rights.clone(),
         }
     }
 

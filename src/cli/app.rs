@@ -11,6 +11,7 @@ use super::objects::Objects;
 use super::output::{Color, Format, Wishes};
 use super::runtime::Runtime;
 use super::scripts::Scripts;
+use super::server::ServerArgs;
 use super::shell::Shell;
 use super::store::StoreCommand;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -156,6 +157,8 @@ pub enum Command {
     /// Train models, predict, run tasks
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Serve the REST API, and say who may use it
+    Server(Box<ServerArgs>),
     /// Python with om connected
     Shell(Shell),
     /// Programs that run models which om itself cannot
@@ -183,7 +186,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "Objects",
         &["datasets", "models", "jobs", "scripts", "streams"],
     ),
-    ("Work", &["runtime", "shell", "backends"]),
+    ("Work", &["runtime", "server", "shell", "backends"]),
     (
         "Set-up",
         &["store", "config", "completion", "help", "version"],

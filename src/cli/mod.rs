@@ -17,6 +17,7 @@ pub mod output;
 pub mod progress;
 mod runtime;
 mod scripts;
+mod server;
 mod session;
 mod shell;
 mod store;
@@ -78,6 +79,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Models(command) => models::run(command, session),
         Command::Jobs(command) => jobs::run(command, session),
         Command::Scripts(command) => scripts::run(command, session),
+        Command::Server(command) => server::run(*command, session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),
         Command::Shell(command) => shell::run(&command, session),

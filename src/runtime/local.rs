@@ -64,6 +64,7 @@ impl LocalRuntime {
 
 impl Runtime for LocalRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
+        self.objects.check_run(call)?;
         let here = SubmitOptions {
             experiment: options.experiment.clone(),
             ..SubmitOptions::default()

@@ -23,7 +23,7 @@ pub use input::Input;
 pub use local::LocalRuntime;
 pub use logs::{Level, LogEntry, LogWriter, Logs, LogsOf};
 pub use model::{Action, ModelCall};
-pub use objects::{Models, Objects};
+pub use objects::{Models, Objects, OpenModels};
 pub use queue::{QueueRuntime, outcome};
 pub use record::{TaskError, TaskRecord, TaskState};
 pub use tasks::{Claim, Ending, LEASE, RETENTION, TaskSelection, Tasks};

@@ -115,12 +115,11 @@ impl ModelCall {
         if metadata.kind != RUNS_HERE {
             return super::external::run(self, om, &metadata).map_err(|error| error.on(object));
         }
-        let model = om.models.load(&self.model)?;
-        self.dispatch(om, &metadata, model)
+        self.dispatch(om, &metadata)
             .map_err(|error| error.on(object))
     }
 
-    fn dispatch(&self, om: &Objects, metadata: &Metadata, mut model: Model) -> Result<Outcome> {
+    fn dispatch(&self, om: &Objects, metadata: &Metadata) -> Result<Outcome> {
         let x_input = default_input(self.x.as_ref(), metadata, "Xname")?;
         let x_input = x_input.ok_or_else(|| {
             Error::usage("there is no data to work on")
@@ -140,34 +139,49 @@ impl ModelCall {
             .map(|input| input.table(&om.datasets))
             .transpose()?;
         om.progress.check()?;
+        let answer = match self.action {
+            Action::Predict => om.models.open(&self.model)?.predict(&x)?,
+            Action::PredictProba => om.models.open(&self.model)?.predict_proba(&x)?,
+            Action::DecisionFunction => om.models.open(&self.model)?.decision_function(&x)?,
+            Action::Transform => om.models.open(&self.model)?.transform(&x)?,
+            _ => return self.change(om, &x_input, y_input.as_ref(), &x, y.as_ref()),
+        };
+        self.answer(om, answer)
+    }
+
+    /// What changes the model, or notes something with it.
+    fn change(
+        &self,
+        om: &Objects,
+        x_input: &Input,
+        y_input: Option<&Input>,
+        x: &DataFrame,
+        y: Option<&DataFrame>,
+    ) -> Result<Outcome> {
+        let mut model = om.models.load(&self.model)?;
         match self.action {
             Action::Fit => {
                 if !self.params.is_empty() {
                     model = model.with_params(&self.params)?;
                 }
-                model.fit(&x, y.as_ref())?;
-                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())
+                model.fit(x, y)?;
+                self.store_model(om, &mut model, x_input, y_input, x, y)
             }
             Action::PartialFit => {
-                model.partial_fit(&x, y.as_ref())?;
-                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())
+                model.partial_fit(x, y)?;
+                self.store_model(om, &mut model, x_input, y_input, x, y)
             }
             Action::FitTransform => {
-                let transformed = model.fit_transform(&x, y.as_ref())?;
-                self.store_model(om, &mut model, &x_input, y_input.as_ref(), &x, y.as_ref())?;
+                let transformed = model.fit_transform(x, y)?;
+                self.store_model(om, &mut model, x_input, y_input, x, y)?;
                 self.answer(om, transformed)
             }
-            Action::Predict => self.answer(om, model.predict(&x)?),
-            Action::PredictProba => self.answer(om, model.predict_proba(&x)?),
-            Action::DecisionFunction => self.answer(om, model.decision_function(&x)?),
-            Action::Transform => self.answer(om, model.transform(&x)?),
-            Action::Score => {
-                let score = model.score(&x, y.as_ref(), self.metric.as_deref())?;
-                self.note_score(om, &model, score, &x_input, y_input.as_ref())?;
+            Action::Gridsearch => self.gridsearch(om, &model, x_input, y_input, x, y),
+            // Whatever is left is no change, and a score the only one of it.
+            _ => {
+                let score = model.score(x, y, self.metric.as_deref())?;
+                self.note_score(om, &model, score, x_input, y_input)?;
                 Ok(Outcome::Number(score))
-            }
-            Action::Gridsearch => {
-                self.gridsearch(om, &model, &x_input, y_input.as_ref(), &x, y.as_ref())
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What tasks work on: the stores of one bucket, and models by name.
 
+use super::TaskCall;
+use crate::access::Rights;
 use crate::backends::SharedBackends;
 use crate::error::{Context, Error, Result};
 use crate::jobs::Jobs;
@@ -8,6 +10,7 @@ use crate::progress::Progress;
 use crate::scripts::Scripts;
 use crate::storage::Metadata;
 use crate::store::{Object, PutOptions, Store, Stored};
+use moka::sync::Cache;
 use std::io::Read;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -27,30 +30,88 @@ pub struct Objects {
     pub backends: SharedBackends,
     /// How long work is shown.
     pub progress: Arc<dyn Progress>,
+    /// Who runs tasks on them.
+    pub rights: Rights,
+}
+
+impl Objects {
+    /// Whether whoever runs tasks may run this one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unauthorized`].
+    pub(super) fn check_run(&self, call: &TaskCall) -> Result<()> {
+        self.rights.check_run(call, &self.models.key("").bucket)
+    }
 }
 
 /// The kind of models that run here.
 pub(super) const RUNS_HERE: &str = "linfa.model";
 
+/// Bytes of models that stay open.
+const OPEN: u64 = 256 << 20;
+
+/// Models that were opened, the most used ones, for as long as nothing newer is stored: a
+/// stored version is never changed, and is part of what a model is found by.
+#[derive(Clone)]
+pub struct OpenModels(Cache<String, Arc<Model>>);
+
+impl Default for OpenModels {
+    fn default() -> Self {
+        // A model in memory is about as large as its parameters are when stored.
+        let weigh = |_: &String, model: &Arc<Model>| {
+            let size = model.to_bytes().map_or(usize::MAX, |bytes| bytes.len());
+            u32::try_from(size).unwrap_or(u32::MAX)
+        };
+        OpenModels(Cache::builder().max_capacity(OPEN).weigher(weigh).build())
+    }
+}
+
 /// The models store: a store that also opens models.
 #[derive(Clone)]
-pub struct Models(Store);
-
-impl From<Store> for Models {
-    fn from(store: Store) -> Self {
-        Models(store)
-    }
+pub struct Models {
+    store: Store,
+    open: OpenModels,
 }
 
 impl Deref for Models {
     type Target = Store;
 
     fn deref(&self) -> &Store {
-        &self.0
+        &self.store
     }
 }
 
 impl Models {
+    /// The models in `store`; `open` are those of all its buckets that are open.
+    pub fn new(store: Store, open: OpenModels) -> Self {
+        Models { store, open }
+    }
+
+    /// Whether this process runs the model itself.
+    pub fn runs_here(&self, name: &str) -> Result<bool> {
+        Ok(self.metadata(name)?.kind == RUNS_HERE)
+    }
+
+    /// As [`Models::load`], for those that do not change it: a model that was opened before
+    /// is not read again.
+    pub fn open(&self, name: &str) -> Result<Arc<Model>> {
+        let metadata = self.metadata(name)?;
+        let key = format!(
+            "{} {} {:?} {:?} {}",
+            metadata.key,
+            metadata.id,
+            metadata.content,
+            metadata.gridfile,
+            metadata.modified.timestamp_millis()
+        );
+        if let Some(model) = self.open.0.get(&key) {
+            return Ok(model);
+        }
+        let model = Arc::new(self.load(name)?);
+        self.open.0.insert(key, model.clone());
+        Ok(model)
+    }
+
     /// Stores a model; attributes of a model of this name are kept.
     pub fn save(&self, name: &str, model: &Model, options: &PutOptions) -> Result<Metadata> {
         let object = Object::Model {

@@ -184,6 +184,7 @@ impl QueueRuntime {
         reply_to: &Queue,
         lasting: bool,
     ) -> Result<String> {
+        self.objects.check_run(call)?;
         let routed = self.routed(call, options)?;
         let label = routed.label.as_str();
         let surroundings = Surroundings {

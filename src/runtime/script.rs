@@ -45,7 +45,9 @@ fn run(
     for (name, value) in &kwargs.0 {
         named.insert(name.clone(), json::shown(value)?);
     }
-    named.insert("pure_python".to_owned(), pure_python.into());
+    named
+        .entry("pure_python")
+        .or_insert_with(|| pure_python.into());
     let call = ScriptCall {
         name: name.to_owned(),
         args: args?,

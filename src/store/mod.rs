@@ -257,6 +257,12 @@ impl Store {
         kinds::backend(&metadata.kind).columns(metadata)
     }
 
+    /// What a query calls the levels of a table's index, the default one included; empty for
+    /// objects that are no tables.
+    pub fn index(&self, metadata: &Metadata) -> Vec<String> {
+        kinds::backend(&metadata.kind).index(metadata)
+    }
+
     /// Rows or documents, and bytes, of an object.
     pub fn stats(&self, metadata: &Metadata) -> Result<Stats> {
         self.storage.stats(metadata)

@@ -14,6 +14,7 @@ mod tasks;
 mod worker;
 
 use crate::cli::Session;
+use crate::cli::server::Start;
 use crate::error::Result;
 use clap::Subcommand;
 
@@ -34,6 +35,8 @@ pub enum Runtime {
     Ping(ping::Ping),
     /// Take tasks and run them
     Worker(Box<worker::RunWorker>),
+    /// Serve the REST API, as om server does
+    Serve(Box<Start>),
     /// Submit jobs when they are due
     Scheduler(scheduler::RunScheduler),
     /// Which workers there are, on which labels, and what they have done
@@ -57,6 +60,7 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
         Runtime::Tasks(command) => command.run(session),
         Runtime::Ping(command) => command.run(session),
         Runtime::Worker(command) => command.run(session),
+        Runtime::Serve(command) => command.run(session),
         Runtime::Scheduler(command) => command.run(session),
         Runtime::Status(command) => command.run(session),
         Runtime::Log(command) => command.run(session),

@@ -138,6 +138,17 @@ impl Backend for Frames {
         Ok(Stored::Table(Box::new(table.by(command))))
     }
 
+    fn index(&self, metadata: &Metadata) -> Vec<String> {
+        let layout = Layout::read(metadata);
+        let levels = layout
+            .map(|layout| layout.index_columns())
+            .unwrap_or_default();
+        match levels.is_empty() {
+            true => vec![RANGE_INDEX.to_owned()],
+            false => levels,
+        }
+    }
+
     fn columns(&self, metadata: &Metadata) -> Vec<(String, String)> {
         let dtypes = metadata.kind_meta.get_document("dtypes").ok();
         Layout::read(metadata)

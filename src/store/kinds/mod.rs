@@ -36,6 +36,11 @@ pub trait Backend: Sync {
     fn columns(&self, _metadata: &Metadata) -> Vec<(String, String)> {
         Vec::new()
     }
+
+    /// What a query calls the levels of the index; none for other kinds.
+    fn index(&self, _metadata: &Metadata) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where and how to put.

@@ -139,6 +139,14 @@ impl Layout {
         self.revisions
     }
 
+    /// The stored names of the index columns.
+    pub fn index_columns(&self) -> Vec<String> {
+        self.index
+            .iter()
+            .map(|(_, stored)| stored.clone())
+            .collect()
+    }
+
     /// What the metadata says of these columns.
     pub fn kind_meta(&self) -> Document {
         let pair = |original: &str, stored: &str| Bson::Array(vec![original.into(), stored.into()]);

@@ -1,0 +1,313 @@
+//! What the server answers: a request becomes a call of the library, its outcome a reply.
+//! Knows nothing of sockets. Work blocks; connections call it on threads of their own.
+
+use super::auth::Access;
+use super::json::Json;
+use super::reply::{Failure, NO_SUCH_URL, Reply};
+use super::request::Request;
+use super::route::Route;
+use super::{ai, datasets, jobs, models, pages, scripts, services, tasks};
+use crate::broker::Broker;
+use crate::error::{Error, ErrorKind, Result};
+use crate::omega::Omega;
+use crate::runtime::{Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall};
+use crate::storage::Key;
+use regex::Regex;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The most characters of what a filter is asked about.
+const LONGEST_QUESTION: usize = 2048;
+
+/// Where tasks go that this process does not run itself.
+#[derive(Clone)]
+pub struct Workers {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// The label of the workers.
+    pub label: String,
+    /// Whether they run what is waited for too; else this process does.
+    pub run_all: bool,
+}
+
+/// The resources over one place of objects.
+pub struct App {
+    om: Omega,
+    workers: Option<Workers>,
+    filter: Vec<Regex>,
+    access: Access,
+    origins: Vec<String>,
+}
+
+/// One request and what it may work with.
+pub struct Call<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The bucket that it names, as its user may see it.
+    pub om: Omega,
+    app: &'a App,
+}
+
+impl App {
+    /// The resources over `om`; `filter` is `OMEGA_RESTAPI_FILTER`, `origins` are other sites
+    /// whose pages may call it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a filter that is no regular expression.
+    pub fn new(
+        om: Omega,
+        workers: Option<Workers>,
+        filter: Option<&str>,
+        access: Access,
+        origins: &[String],
+    ) -> Result<Self> {
+        let parts = filter.unwrap_or_default().split(';');
+        let filter = parts
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                Regex::new(&format!("^(?:{part})")).map_err(|error| {
+                    Error::usage("OMEGA_RESTAPI_FILTER is no regular expression").because(error)
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(App {
+            om,
+            workers,
+            filter,
+            access,
+            origins: origins.to_vec(),
+        })
+    }
+
+    /// The answer to `request`, which is an error's where there is one.
+    pub fn answer(&self, request: &Request, route: &Route) -> Reply {
+        let head = request.method == "HEAD";
+        let method = if head { "GET" } else { request.method.as_str() };
+        if !route.methods().contains(&method) {
+            let failure = Failure::new(405, "The method is not allowed for the requested URL.");
+            return failure
+                .to_reply()
+                .header("allow", route.methods().join(", "));
+        }
+        self.respond(request, route, method)
+            .unwrap_or_else(|failure| failure.to_reply())
+    }
+
+    fn respond(&self, request: &Request, route: &Route, method: &str) -> Result<Reply, Failure> {
+        match route {
+            Route::Alive => return Ok(Reply::text("text/plain; charset=utf-8", "ok\n")),
+            Route::Ready => return self.ready(),
+            Route::Root => return Ok(Reply::redirect(302, "/api/docs")),
+            Route::Docs => return Ok(Reply::redirect(302, "/api/doc")),
+            Route::Doc => return Ok(pages::api()),
+            Route::Swagger => return Ok(Reply::json(&pages::swagger())),
+            Route::Unknown { api: true } => return Err(Failure::new(404, NO_SUCH_URL)),
+            Route::Unknown { api: false } => return Ok(Reply::no_such_page()),
+            Route::AddSlash => return Ok(with_slash(request)),
+            Route::Ping => {
+                let now = chrono::Local::now().naive_local();
+                let now = now.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+                return Ok(Reply::json(&Json::object([("ping", now.into())])));
+            }
+            _ => {}
+        }
+        self.check_origin(request, method)?;
+        let om = self.om.as_user(&self.access.of(request, &self.om)?);
+        let om = match request.header("bucket").filter(|name| !name.is_empty()) {
+            Some(bucket) => om.bucket(bucket),
+            None => om,
+        };
+        let call = Call {
+            request,
+            om,
+            app: self,
+        };
+        match (route, method) {
+            (Route::Model(name), _) => models::metadata(&call, name),
+            (Route::Action(name, action), _) => models::action(&call, name, action),
+            (Route::Dataset(name), "PUT") => datasets::put(&call, name),
+            (Route::Dataset(name), "DELETE") => datasets::delete(&call, name),
+            (Route::Dataset(name), _) => datasets::get(&call, name),
+            (Route::Script(name), _) => scripts::run(&call, name),
+            (Route::Jobs, _) => Err(no_attribute("GenericJobResource", "list")),
+            (Route::Job(name), _) => jobs::get(&call, name),
+            (Route::RunJob(name), _) => jobs::run(&call, name),
+            (Route::TaskStatus(id), _) => tasks::status(&call, id),
+            (Route::TaskResult(id), _) => tasks::result(&call, id),
+            (Route::Service(name, action), method) => {
+                services::call(&call, name, action.as_deref(), method)
+            }
+            (Route::Ai(name), _) => models::metadata(&call, name),
+            (Route::AiAction(name, action), _) => ai::action(&call, name, action),
+            (Route::OpenAi(action), _) => ai::named_in_body(&call, action),
+            (Route::AiModels, _) => ai::models(&call),
+            _ => Err(Failure::new(404, NO_SUCH_URL)),
+        }
+    }
+
+    /// Whether no page of another site has sent the request: browsers say where it is from.
+    /// A server that is open to this machine is asked by one of its names only, so that no
+    /// other name can be made to lead here.
+    ///
+    /// # Errors
+    /// 403.
+    fn check_origin(&self, request: &Request, method: &str) -> Result<(), Failure> {
+        let host = request.header("host").unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+            match port.chars().all(|digit| digit.is_ascii_digit()) {
+                true => name,
+                false => host,
+            }
+        });
+        let local = name.eq_ignore_ascii_case("localhost")
+            || name
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        if self.access.is_open() && !local && !host.is_empty() {
+            return Err(Failure::new(403, "this server answers to localhost only"));
+        }
+        let Some(origin) = request.header("origin").filter(|_| method != "GET") else {
+            return Ok(());
+        };
+        let own = origin
+            .split_once("://")
+            .is_some_and(|(_, from)| from == host);
+        match own || self.origins.iter().any(|known| known == origin) {
+            true => Ok(()),
+            false => Err(Failure::new(403, "pages of other sites may not do this")),
+        }
+    }
+
+    /// Whether objects can be read, within the time limits of the storage.
+    fn ready(&self) -> Result<Reply, Failure> {
+        let key = Key::new(self.om.bucket_name(), "data/", ".omega/ready");
+        match self.om.storage().find(&key) {
+            Ok(_) => Ok(Reply::text("text/plain; charset=utf-8", "ready\n")),
+            Err(error) => {
+                tracing::error!("not ready: {error}");
+                Err(Failure::busy(503, "the storage does not answer", 5))
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Whether the filter lets `action` of `name` through.
+    ///
+    /// # Errors
+    /// 400 if not.
+    pub fn permit(&self, resource: &str, name: &str, action: &str) -> Result<(), Failure> {
+        let question = format!("{resource}/{name}/{action}/");
+        let filter = &self.app.filter;
+        let short = question.len() <= LONGEST_QUESTION;
+        if short && (filter.is_empty() || filter.iter().any(|part| part.is_match(&question))) {
+            return Ok(());
+        }
+        Err(Failure::new(400, format!("{question} is not available")))
+    }
+
+    /// Runs a task and waits: here, or on workers where there are some for it.
+    pub fn run(&self, call: &TaskCall) -> Result<Outcome, Failure> {
+        let options = SubmitOptions::default();
+        let outcome = match self.elsewhere(call)? {
+            Some(workers) => workers.run(call, &options),
+            None => self.om.local_runtime().run(call, &options),
+        };
+        Ok(outcome?)
+    }
+
+    /// The workers that `call` belongs to, unless it is for this process: what only reads
+    /// a model that runs here needs nobody else.
+    fn elsewhere(&self, call: &TaskCall) -> Result<Option<QueueRuntime>> {
+        let Some(workers) = self.app.workers.as_ref().filter(|workers| workers.run_all) else {
+            return Ok(None);
+        };
+        if let TaskCall::Model(model) = call
+            && call.is_pure()
+            && self.om.models.runs_here(&model.model)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(self.queue(workers)))
+    }
+
+    /// Whether this process runs what is waited for.
+    pub fn runs_here(&self) -> bool {
+        let workers = self.app.workers.as_ref();
+        workers.is_none_or(|workers| !workers.run_all)
+    }
+
+    fn queue(&self, workers: &Workers) -> QueueRuntime {
+        self.om
+            .queue_runtime(workers.broker.clone(), &workers.label)
+    }
+
+    /// Submits a task; its id.
+    ///
+    /// # Errors
+    /// 503 where nobody would run it.
+    pub fn submit(&self, call: &TaskCall) -> Result<String, Failure> {
+        let Some(workers) = &self.app.workers else {
+            return Err(Failure::new(
+                503,
+                "there are no workers for asynchronous calls: set OMEGA_BROKER",
+            ));
+        };
+        Ok(self
+            .queue(workers)
+            .submit(call, &SubmitOptions::default())?)
+    }
+
+    /// What became of a task; none if it is not known.
+    pub fn task(&self, id: &str) -> Result<Option<crate::runtime::TaskRecord>, Failure> {
+        let found = match &self.app.workers {
+            Some(workers) => self.queue(workers).task(id),
+            None => self.om.local_runtime().task(id),
+        };
+        match found {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// 202, with the address of the result.
+    pub fn accepted(&self, task: &str, body: &Json) -> Reply {
+        Reply::json(body)
+            .status(202)
+            .header("location", format!("/api/v1/task/{task}/result"))
+    }
+}
+
+/// What omega|ml raises for an action that a resource has not.
+pub fn no_attribute(class: &str, attribute: &str) -> Failure {
+    Failure::raised(
+        "AttributeError",
+        &format!("'{class}' object has no attribute '{attribute}'"),
+    )
+}
+
+/// Where the same request with a slash behind it goes, as werkzeug has it: with the host.
+fn with_slash(request: &Request) -> Reply {
+    let query: String = match request.query.is_empty() {
+        true => String::new(),
+        false => {
+            let encode = |text: &str| {
+                percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+                    .to_string()
+            };
+            let pairs = request.query.iter();
+            let pairs = pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+            format!("?{}", pairs.collect::<Vec<_>>().join("&"))
+        }
+    };
+    let host = request.header("host").unwrap_or_default();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || ".:-[]".contains(letter);
+    let origin = match !host.is_empty() && host.chars().all(plain) {
+        true => format!("http://{host}"),
+        false => String::new(),
+    };
+    Reply::redirect(308, &format!("{origin}{}/{query}", request.raw_path))
+}

@@ -1,0 +1,213 @@
+//! The API's description and the page that shows it.
+
+use super::json::Json;
+use super::reply::Reply;
+use maud::{DOCTYPE, PreEscaped, html};
+use serde_json::{Value, json};
+
+/// Method, path, summary, whether it takes a body.
+type Operation = (&'static str, &'static str, &'static str, bool);
+
+/// The resources (spec/rest.md §3) and ours beside them.
+const OPERATIONS: &[Operation] = &[
+    ("get", "/api/v1/ping", "Whether the server answers", false),
+    (
+        "get",
+        "/api/v1/model/{name}/",
+        "The model's metadata",
+        false,
+    ),
+    (
+        "get",
+        "/api/v1/model/{name}/{action}",
+        "Run an action on stored data",
+        false,
+    ),
+    (
+        "put",
+        "/api/v1/model/{name}/{action}",
+        "Run an action: predict, predict_proba, fit, partial_fit, score, transform, decision_function",
+        true,
+    ),
+    (
+        "get",
+        "/api/v1/dataset/{name}",
+        "The rows of a data set",
+        false,
+    ),
+    (
+        "put",
+        "/api/v1/dataset/{name}",
+        "Store rows in a data set",
+        true,
+    ),
+    ("delete", "/api/v1/dataset/{name}", "Drop a data set", false),
+    ("post", "/api/v1/script/{name}/run", "Run a script", true),
+    ("get", "/api/v1/job/{name}/", "A job and its runs", false),
+    ("post", "/api/v1/job/{name}/run", "Run a job", false),
+    (
+        "get",
+        "/api/v1/task/{id}/status",
+        "The state of an asynchronous call",
+        false,
+    ),
+    (
+        "get",
+        "/api/v1/task/{id}/result",
+        "The answer of an asynchronous call",
+        true,
+    ),
+    ("get", "/api/service/{name}/", "Call a service", false),
+    ("post", "/api/service/{name}/", "Call a service", true),
+    ("put", "/api/service/{name}/", "Call a service", true),
+    ("delete", "/api/service/{name}/", "Call a service", false),
+    (
+        "get",
+        "/api/openai/v1/models",
+        "The generative models",
+        false,
+    ),
+    (
+        "post",
+        "/api/openai/v1/chat/completions",
+        "Complete a chat",
+        true,
+    ),
+    ("post", "/api/openai/v1/embeddings", "Embed text", true),
+    ("get", "/healthz", "Whether the process lives", false),
+    ("get", "/readyz", "Whether it can answer", false),
+];
+
+/// The API's description, Swagger 2.0.
+pub fn swagger() -> Json {
+    let mut paths = serde_json::Map::new();
+    for (method, path, summary, takes_body) in OPERATIONS {
+        let mut parameters: Vec<Value> = path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'))
+            .map(
+                |(name, _)| json!({"name": name, "in": "path", "required": true, "type": "string"}),
+            )
+            .collect();
+        if path.contains("/dataset/") && *method == "get" {
+            parameters.push(json!({"name": "orient", "in": "query", "type": "string",
+                "enum": ["dict", "list", "records", "index", "split"], "default": "dict"}));
+        }
+        if path.contains("/model/{name}/{action}") {
+            for name in ["datax", "datay"] {
+                parameters.push(json!({"name": name, "in": "query", "type": "string"}));
+            }
+        }
+        if *takes_body && *method != "get" {
+            parameters.push(json!({"name": "payload", "in": "body", "schema": {"type": "object"}}));
+        }
+        let mut responses = json!({
+            "200": {"description": "Success"},
+            "400": {"description": "The call is wrong or failed", "schema": {"$ref": "#/definitions/Error"}},
+        });
+        if path.starts_with("/api/") && *path != "/api/v1/ping" {
+            for (status, description) in [
+                ("401", "Credentials are needed, or wrong"),
+                ("403", "Not allowed"),
+                ("404", "There is no such object"),
+                ("503", "Try again later"),
+            ] {
+                responses[status] =
+                    json!({"description": description, "schema": {"$ref": "#/definitions/Error"}});
+            }
+            if *method != "get" {
+                responses["202"] =
+                    json!({"description": "Submitted: Location has the result's address"});
+            }
+        }
+        let operation = json!({
+            "summary": summary,
+            "operationId": format!("{method} {path}"),
+            "parameters": parameters,
+            "responses": responses,
+        });
+        let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
+        entry[*method] = operation;
+    }
+    json!({
+        "swagger": "2.0",
+        "basePath": "/",
+        "paths": paths,
+        "info": {"title": "omega|ml REST API", "version": env!("CARGO_PKG_VERSION")},
+        "produces": ["application/json"],
+        "consumes": ["application/json"],
+        "securityDefinitions": {
+            "key": {"type": "apiKey", "name": "Authorization", "in": "header",
+                "description": "ApiKey USER:KEY, or Bearer KEY or TOKEN"},
+        },
+        "definitions": {"Error": {"type": "object", "required": ["message"], "properties": {
+            "message": {"type": "string"}, "errors": {"type": "object"}}}},
+    })
+    .into()
+}
+
+/// The page of the API: everything it needs is in it.
+pub fn api() -> Reply {
+    let style = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
+                 padding:0 1rem;color-scheme:light dark}code{font-family:ui-monospace,monospace}\
+                 td,th{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top}\
+                 pre{overflow:auto;padding:.8rem;border:1px solid #8888;border-radius:.3rem}";
+    let example = "curl -X PUT http://HOST/api/v1/model/MODEL/predict \\\n  \
+                   -H 'Content-Type: application/json' \\\n  \
+                   -d '{\"columns\": [\"x\"], \"data\": [{\"x\": 1}]}'";
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                title { "omega|ml REST API" }
+                style { (PreEscaped(style)) }
+            }
+            body {
+                h1 { "omega|ml REST API" }
+                p { "The whole description: " a href="/swagger.json" { "swagger.json" } }
+                table {
+                    thead { tr { th { "Method" } th { "Path" } th { "What it does" } } }
+                    tbody {
+                        @for (method, path, summary, _) in OPERATIONS {
+                            tr {
+                                td { code { (method.to_uppercase()) } }
+                                td { code { (path) } }
+                                td { (summary) }
+                            }
+                        }
+                    }
+                }
+                h2 { "A prediction" }
+                pre { code { (example) } }
+                p { "The header " code { "async: true" } " answers at once, with the address of \
+                     the result in " code { "Location" } "." }
+            }
+        }
+    };
+    Reply::text("text/html; charset=utf-8", page.into_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::Route;
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_route_that_takes_its_method() {
+        for (method, path, _, _) in OPERATIONS {
+            let path = path
+                .replace("{name}", "x")
+                .replace("{id}", "x")
+                .replace("{action}", "predict");
+            let route = Route::of(&path);
+            assert_ne!(route, Route::Unknown { api: true }, "{path}");
+            assert!(
+                route.methods().contains(&method.to_uppercase().as_str()),
+                "{method} {path}"
+            );
+        }
+    }
+}
