@@ -129,7 +129,7 @@ fn recorded_requests_give_the_recorded_answers() {
     let om = recorded();
     let types = "c,f32,i32,n,o,t\na,0,0,1,x,2024-01-01T00:00:00\n";
     om.ok(&["datasets", "put", &om.file("t.csv", types), "other"]);
-    let web = Web::start(&om, &[]);
+    let web = Web::start(&om, &["--no-ui"]);
     for name in [
         "ping",
         "root",

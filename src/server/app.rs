@@ -6,7 +6,7 @@ use super::json::Json;
 use super::reply::{Failure, NO_SUCH_URL, Reply};
 use super::request::Request;
 use super::route::Route;
-use super::{ai, datasets, jobs, models, pages, scripts, services, tasks};
+use super::{ai, datasets, jobs, models, pages, scripts, services, tasks, ui};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::omega::Omega;
@@ -37,6 +37,19 @@ pub struct App {
     filter: Vec<Regex>,
     access: Access,
     origins: Vec<String>,
+    pages: bool,
+}
+
+/// How an [`App`] answers.
+pub struct AppOptions {
+    /// `OMEGA_RESTAPI_FILTER`.
+    pub filter: Option<String>,
+    /// How clients prove who they are.
+    pub access: Access,
+    /// Other sites whose pages may call it.
+    pub origins: Vec<String>,
+    /// Whether there is a dashboard.
+    pub pages: bool,
 }
 
 /// One request and what it may work with.
@@ -49,18 +62,12 @@ pub struct Call<'a> {
 }
 
 impl App {
-    /// The resources over `om`; `filter` is `OMEGA_RESTAPI_FILTER`, `origins` are other sites
-    /// whose pages may call it.
+    /// The resources over `om`; `workers` run what this process does not.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] for a filter that is no regular expression.
-    pub fn new(
-        om: Omega,
-        workers: Option<Workers>,
-        filter: Option<&str>,
-        access: Access,
-        origins: &[String],
-    ) -> Result<Self> {
+    pub fn new(om: Omega, workers: Option<Workers>, options: AppOptions) -> Result<Self> {
+        let filter = options.filter.as_deref();
         let parts = filter.unwrap_or_default().split(';');
         let filter = parts
             .map(str::trim)
@@ -75,8 +82,9 @@ impl App {
             om,
             workers,
             filter,
-            access,
-            origins: origins.to_vec(),
+            access: options.access,
+            origins: options.origins,
+            pages: options.pages,
         })
     }
 
@@ -98,7 +106,9 @@ impl App {
         match route {
             Route::Alive => return Ok(Reply::text("text/plain; charset=utf-8", "ok\n")),
             Route::Ready => return self.ready(),
+            Route::Root if self.pages => return Ok(Reply::redirect(302, "/index")),
             Route::Root => return Ok(Reply::redirect(302, "/api/docs")),
+            Route::Page(_) if !self.pages => return Ok(Reply::no_such_page()),
             Route::Docs => return Ok(Reply::redirect(302, "/api/doc")),
             Route::Doc => return Ok(pages::api()),
             Route::Swagger => return Ok(Reply::json(&pages::swagger())),
@@ -113,9 +123,17 @@ impl App {
             _ => {}
         }
         self.check_origin(request, method)?;
-        let om = self.om.as_user(&self.access.of(request, &self.om)?);
-        let om = match request.header("bucket").filter(|name| !name.is_empty()) {
-            Some(bucket) => om.bucket(bucket),
+        let is_page = matches!(route, Route::Page(_));
+        let rights = self
+            .access
+            .of(request, &self.om)
+            .map_err(|failure| match is_page {
+                true => failure.asking_browsers(),
+                false => failure,
+            })?;
+        let om = self.om.as_user(&rights);
+        let om = match request.bucket(is_page) {
+            Some(bucket) => om.bucket(&bucket),
             None => om,
         };
         let call = Call {
@@ -142,6 +160,7 @@ impl App {
             (Route::AiAction(name, action), _) => ai::action(&call, name, action),
             (Route::OpenAi(action), _) => ai::named_in_body(&call, action),
             (Route::AiModels, _) => ai::models(&call),
+            (Route::Page(page), method) => Ok(ui::show(&call, page, method)),
             _ => Err(Failure::new(404, NO_SUCH_URL)),
         }
     }
@@ -237,6 +256,11 @@ impl Call<'_> {
     pub fn runs_here(&self) -> bool {
         let workers = self.app.workers.as_ref();
         workers.is_none_or(|workers| !workers.run_all)
+    }
+
+    /// How tasks travel, where they do.
+    pub fn broker(&self) -> Option<&Arc<dyn Broker>> {
+        self.app.workers.as_ref().map(|workers| &workers.broker)
     }
 
     fn queue(&self, workers: &Workers) -> QueueRuntime {

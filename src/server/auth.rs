@@ -5,6 +5,8 @@ use super::request::Request;
 use crate::access::{Book, Rights, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::omega::Omega;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -149,13 +151,20 @@ impl Access {
     }
 }
 
-/// `ApiKey user:key`, `Bearer key` or `Bearer token`.
+/// `ApiKey user:key`, `Basic` of the same, `Bearer key` or `Bearer token`.
 fn known(header: &str, book: &Book, tokens: Option<&TokenKey>) -> Result<Rights> {
     let (scheme, given) = header.trim().split_once(' ').ok_or_else(refused)?;
     let given = given.trim();
     match scheme.to_ascii_lowercase().as_str() {
         "apikey" => {
             let (user, key) = given.split_once(':').ok_or_else(refused)?;
+            book.rights(Some(user), key)
+        }
+        // What browsers send.
+        "basic" => {
+            let decoded = BASE64_STANDARD.decode(given).map_err(|_| refused())?;
+            let decoded = String::from_utf8(decoded).map_err(|_| refused())?;
+            let (user, key) = decoded.split_once(':').ok_or_else(refused)?;
             book.rights(Some(user), key)
         }
         "bearer" if given.matches('.').count() == 2 => {

@@ -21,8 +21,9 @@ mod scripts;
 mod services;
 mod tasks;
 mod tls;
+mod ui;
 
-pub use app::{App, Workers};
+pub use app::{App, AppOptions, Workers};
 pub use tls::TlsFiles;
 
 use crate::error::{Context, Error, ErrorKind, Result};

@@ -105,6 +105,8 @@ pub struct Failure {
     /// Whether the message gets an id that stands in the log too.
     traced: bool,
     retry_after: Option<u32>,
+    /// Whether browsers are to ask for user and key.
+    browser: bool,
 }
 
 impl Failure {
@@ -116,6 +118,7 @@ impl Failure {
             errors: Vec::new(),
             traced: false,
             retry_after: None,
+            browser: false,
         }
     }
 
@@ -153,6 +156,17 @@ impl Failure {
         Self::new(401, message)
     }
 
+    /// Makes browsers ask for user and key.
+    pub fn asking_browsers(mut self) -> Self {
+        self.browser = true;
+        self
+    }
+
+    /// What is wrong, without an id.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Without an id, as data sets have it.
     pub fn untraced(mut self) -> Self {
         self.traced = false;
@@ -181,7 +195,11 @@ impl Failure {
         };
         let mut reply = Reply::json(&body).status(self.status);
         if self.status == 401 {
-            reply = reply.header("www-authenticate", "ApiKey, Bearer");
+            let schemes = match self.browser {
+                true => "Basic realm=\"omega|ml: user and API key\", charset=\"UTF-8\"",
+                false => "ApiKey, Bearer",
+            };
+            reply = reply.header("www-authenticate", schemes);
         }
         match self.retry_after {
             Some(seconds) => reply.header("retry-after", seconds.to_string()),

@@ -57,6 +57,28 @@ impl Request {
         named.next().map(|(_, value)| value.as_str())
     }
 
+    /// A field of a form that was sent in the body.
+    pub fn form_value(&self, name: &str) -> Option<String> {
+        let kind = self.header("content-type").unwrap_or_default();
+        if !kind.starts_with("application/x-www-form-urlencoded") {
+            return None;
+        }
+        let fields = pairs(std::str::from_utf8(&self.body).ok()?);
+        let mut named = fields.into_iter().filter(|(key, _)| key == name);
+        named.next().map(|(_, value)| value)
+    }
+
+    /// The bucket that is asked for: by a header, or, on pages, by the query or a form.
+    pub fn bucket(&self, page: bool) -> Option<String> {
+        let named = self.header("bucket").map(str::to_owned);
+        let of_page = || {
+            let asked = self.param("bucket").map(str::to_owned);
+            asked.or_else(|| self.form_value("bucket"))
+        };
+        let named = named.or_else(|| page.then(of_page).flatten());
+        named.filter(|name| !name.is_empty())
+    }
+
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

@@ -1,6 +1,8 @@
 //! Which resource a path names (spec/rest.md §3). Names may hold slashes, and the action
 //! is what follows the last one.
 
+use super::ui::Page;
+
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
@@ -34,6 +36,8 @@ pub enum Route {
     AiModels,
     /// An action of the generative model that the body names.
     OpenAi(&'static str),
+    /// A page of the dashboard.
+    Page(Page),
     /// The start page.
     Root,
     /// Where the page of the API used to be.
@@ -99,7 +103,7 @@ impl Route {
             };
         }
         let Some(rest) = path.strip_prefix("/api/v1/") else {
-            return unknown;
+            return Page::of(path).map_or(unknown, Route::Page);
         };
         let (resource, rest) = match rest.split_once('/') {
             Some((resource, rest)) => (resource, rest),
@@ -141,6 +145,7 @@ impl Route {
     /// The methods that it takes.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
+            Route::Page(page) => page.methods(),
             Route::Action(..) => &["GET", "PUT"],
             Route::Dataset(_) => &["GET", "PUT", "DELETE"],
             Route::Script(_) | Route::RunJob(_) => &["POST"],
@@ -162,6 +167,7 @@ impl Route {
             Route::Service(..) => "service",
             Route::Ai(_) | Route::AiAction(..) | Route::AiModels | Route::OpenAi(_) => "ai",
             Route::Root | Route::Docs | Route::Doc | Route::Swagger => "doc",
+            Route::Page(_) => "page",
             Route::Alive | Route::Ready => "health",
             Route::Metrics => "metrics",
             Route::AddSlash | Route::Unknown { .. } => "none",

@@ -11,7 +11,7 @@ use crate::progress::{Meter, Progress, Silent, Unit};
 use crate::runtime::celery::serial::Serializer;
 use crate::runtime::{LEASE, Level, WorkerOptions, WorkerResources, host, user, work};
 use crate::server::auth::{Access, TokenKey};
-use crate::server::{App, Limits, Server, TlsFiles, Workers};
+use crate::server::{App, AppOptions, Limits, Server, TlsFiles, Workers};
 use clap::{Args, ValueHint};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -53,6 +53,12 @@ pub struct Start {
         default_value = "127.0.0.1"
     )]
     ip: IpAddr,
+    /// Serve the dashboard too, as is done on this machine's own addresses
+    #[arg(long, overrides_with = "no_ui")]
+    ui: bool,
+    /// Serve the API only
+    #[arg(long)]
+    no_ui: bool,
     /// Certificate in PEM, with those above it; read again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
     tls_cert: Option<PathBuf>,
@@ -91,9 +97,8 @@ impl Start {
         let om = Omega::open(config, calm.clone())?;
         let access = self.access(&om)?;
         let open = access.is_open();
-        let filter = self.filter(config)?;
         let workers = workers(config, calm)?;
-        let tls = self.tls_cert.zip(self.tls_key);
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
         let limits = Limits {
             body: self.max_body.saturating_mul(1 << 20),
@@ -103,13 +108,13 @@ impl Start {
             ..Limits::default()
         };
         let address = SocketAddr::new(self.ip, self.port);
-        let app = App::new(
-            om.clone(),
-            workers.clone(),
-            filter.as_deref(),
+        let options = AppOptions {
+            filter: self.filter(config)?,
             access,
-            &self.origins,
-        )?;
+            origins: self.origins.clone(),
+            pages: self.ui || (self.ip.is_loopback() && !self.no_ui),
+        };
+        let app = App::new(om.clone(), workers.clone(), options)?;
         let server = Server::bind(address, tls, limits, self.origins)?;
         let own = workers.filter(|workers| !workers.run_all);
         let worker = own.map(|own| self::worker(config, &om, own, stop.clone()));
