@@ -152,11 +152,13 @@ fn the_root_help_is_frozen() {
 
     Work:
       runtime     Train models, predict, run tasks
+      server      Serve the REST API and the dashboard, and say who may use them
       shell       Python with om connected
       backends    Programs that run models which om itself cannot
 
     Set-up:
       store       Look after the place where objects live
+      doctor      Check the settings and everything that they name
       config      Show and change settings
       completion  Print a shell's completion script
       help        Explain a command or a topic

@@ -4,6 +4,7 @@ use super::backends::Backends;
 use super::completion;
 use super::config::ConfigArgs;
 use super::datasets::Datasets;
+use super::doctor::Doctor;
 use super::help::HelpArgs;
 use super::jobs::Jobs;
 use super::models::Models;
@@ -157,7 +158,7 @@ pub enum Command {
     /// Train models, predict, run tasks
     #[command(subcommand)]
     Runtime(Runtime),
-    /// Serve the REST API, and say who may use it
+    /// Serve the REST API and the dashboard, and say who may use them
     Server(Box<ServerArgs>),
     /// Python with om connected
     Shell(Shell),
@@ -166,6 +167,8 @@ pub enum Command {
     /// Look after the place where objects live
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Check the settings and everything that they name
+    Doctor(Doctor),
     /// Show and change settings
     Config(ConfigArgs),
     /// Print a shell's completion script
@@ -189,7 +192,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Work", &["runtime", "server", "shell", "backends"]),
     (
         "Set-up",
-        &["store", "config", "completion", "help", "version"],
+        &["store", "doctor", "config", "completion", "help", "version"],
     ),
 ];
 

@@ -6,6 +6,7 @@ mod backends;
 pub mod completion;
 mod config;
 mod datasets;
+mod doctor;
 mod errors;
 mod help;
 mod interrupt;
@@ -75,6 +76,7 @@ pub fn version() -> String {
 /// The table of commands.
 fn run(command: Command, session: &Session) -> crate::Result<()> {
     match command {
+        Command::Doctor(command) => command.run(session),
         Command::Datasets(command) => datasets::run(command, session),
         Command::Models(command) => models::run(command, session),
         Command::Jobs(command) => jobs::run(command, session),

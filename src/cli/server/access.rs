@@ -49,7 +49,7 @@ pub enum Keys {
     #[command(after_help = "\
 Examples:
   om server keys create eva
-  OMEGA_APIKEY=$(om server keys create ci -q)")]
+  om server keys create ci -q > ci.key")]
     Create {
         /// Whose it is
         #[arg(value_name = "USER")]

@@ -9,7 +9,7 @@ use super::Session;
 use crate::error::Result;
 use clap::{Args, Subcommand};
 
-/// Serve the REST API.
+/// Serve the REST API and the dashboard.
 ///
 /// It takes connections of this machine only, unless --ip says otherwise. With users it wants
 /// their keys; without, it is open to whoever reaches it.

@@ -3,6 +3,7 @@
 use super::{NOUNS, Page};
 use crate::server::app::Call;
 use crate::server::reply::{Failure, Reply};
+use crate::storage::wall_clock_text;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -131,6 +132,12 @@ pub fn capital(name: &str) -> String {
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => String::new(),
     }
+}
+
+/// `2026-11-27 13:11:09`
+pub fn when(time: bson::DateTime) -> String {
+    let text = wall_clock_text(time);
+    text.split('.').next().unwrap_or_default().to_owned()
 }
 
 /// `1.5 MB`

@@ -1,6 +1,6 @@
 //! One object: what it is, what is in it, and what can be done with it.
 
-use super::layout::{Shell, bytes, count};
+use super::layout::{Shell, bytes, count, when};
 use super::{notebook, of_page};
 use crate::frame::{ColumnDescription, Histogram, Query, describe, json};
 
@@ -11,7 +11,7 @@ use crate::server::app::Call;
 use crate::server::json::Json;
 use crate::server::models::plain;
 use crate::server::reply::{Failure, Reply};
-use crate::storage::{Metadata, wall_clock_text};
+use crate::storage::Metadata;
 use crate::store::{Store, Stored, bson_to_value};
 use bson::Bson;
 use maud::{Markup, PreEscaped, html};
@@ -56,14 +56,16 @@ pub fn show(
             dt { "Bucket" } dd { (metadata.key.bucket) }
             @if let Some(rows) = stats.count { dt { "Rows" } dd { (count(rows)) } }
             dt { "Size" } dd { (bytes(stats.bytes)) }
-            dt { "Created" } dd { (wall_clock_text(metadata.created)) }
-            dt { "Changed" } dd { (wall_clock_text(metadata.modified)) }
+            dt { "Created" } dd { (when(metadata.created)) }
+            dt { "Changed" } dd { (when(metadata.modified)) }
         }
         @if let Some(docs) = docs { (PreEscaped(notebook::markdown(docs))) }
         (content)
         @if !metadata.attributes.is_empty() {
-            h2 { "Attributes" }
-            pre { (pretty(&Bson::Document(metadata.attributes.clone()))) }
+            details {
+                summary { "Attributes" }
+                pre { (pretty(&Bson::Document(metadata.attributes.clone()))) }
+            }
         }
     };
     Ok(shell.page(&format!("{noun}/{}", metadata.name()), None, page))
@@ -122,7 +124,7 @@ fn table(store: &Store, name: &str) -> crate::Result<Markup> {
     Ok(html! {
         h2 { "First rows" }
         div.wide tabindex="0" { table {
-            thead { tr { @for (name, _) in &columns { th { (name) } } } }
+            thead { tr { @for (name, cells) in &columns { th.n[cells.iter().any(Value::is_number)] { (name) } } } }
             tbody { @for row in 0..head.height() { tr {
                 @for (_, cells) in &columns {
                     @let cell = cells.get(row).unwrap_or(&Value::Null);
@@ -374,7 +376,7 @@ fn job(call: &Call<'_>, shell: &Shell, metadata: &Metadata) -> Result<Markup, Fa
                     tbody { @for run in runs.iter().take(50) {
                         @let status = run.get_str("status").unwrap_or_default();
                         tr {
-                            td { (run.get_datetime("ts").map(|time| wall_clock_text(*time)).unwrap_or_default()) }
+                            td { (run.get_datetime("ts").map(|time| when(*time)).unwrap_or_default()) }
                             td.good[status == "OK"].bad[status != "OK"] { (status) }
                             td { @if let Ok(result) = run.get_str("results") {
                                 a href=(shell.link(&format!("jobs/{result}"))) { (result) }

@@ -1,11 +1,11 @@
 //! The repository: what is in which store.
 
 use super::NOUNS;
-use super::layout::{Shell, bytes, capital, count};
+use super::layout::{Shell, bytes, capital, count, when};
 use super::of_page;
 use crate::server::app::Call;
 use crate::server::reply::{Failure, Reply};
-use crate::storage::{Metadata, wall_clock_text};
+use crate::storage::Metadata;
 use crate::store::{Listing, Store};
 use maud::html;
 
@@ -50,7 +50,7 @@ pub fn index(call: &Call<'_>, shell: &Shell) -> Result<Reply, Failure> {
                 tbody { @for (noun, metadata) in latest.iter().take(15) { tr {
                     td { a href=(shell.link(&format!("{noun}/{}", metadata.name()))) { (noun) "/" (metadata.name()) } }
                     td { (metadata.kind) }
-                    td { (wall_clock_text(metadata.modified)) }
+                    td { (when(metadata.modified)) }
                 } } }
             } }
         }
@@ -96,8 +96,8 @@ pub fn list(call: &Call<'_>, shell: &Shell, noun: &str) -> Result<Reply, Failure
                     td { (metadata.kind) }
                     td.n { @if let Some(rows) = stats.count { (count(rows)) } }
                     td.n { (bytes(stats.bytes)) }
-                    td { (wall_clock_text(metadata.created)) }
-                    td { (wall_clock_text(metadata.modified)) }
+                    td { (when(metadata.created)) }
+                    td { (when(metadata.modified)) }
                 } } }
             } }
         }
