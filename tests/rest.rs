@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod om;
+mod server;
 mod web;
 
 use om::Om;
@@ -198,33 +199,56 @@ fn indexes_of_every_type_are_served() {
 #[test]
 fn jobs_and_scripts_run() {
     let om = recorded();
-    let notebook = json!({"cells": [{"cell_type": "code", "source": "print(1)", "metadata": {},
-        "outputs": [], "execution_count": null}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
-    om.ok(&[
-        "jobs",
-        "put",
-        &om.file("nb.ipynb", notebook.to_string()),
-        "nb",
-    ]);
-    std::fs::create_dir(om.path("helloworld")).unwrap();
-    om.file("helloworld/__init__.py", "");
+    om.ok(&["jobs", "put", &om.file("nb.sh", "echo hello\n"), "nb"]);
+    std::fs::create_dir_all(om.path("helloworld/helloworld")).unwrap();
     om.file(
         "helloworld/setup.py",
-        "from setuptools import setup\nsetup(name='helloworld', version='1.0', packages=[])\n",
+        "from setuptools import setup\n\
+         setup(name='helloworld', version='1.0', packages=['helloworld'])\n",
     );
+    om.file(
+        "helloworld/helloworld/__init__.py",
+        "def run(om, *args, **kwargs):\n    \
+             if kwargs.get('fail'): raise ValueError('asked to')\n    \
+             return {'hello': 'world', 'args': args, 'kwargs': kwargs, 'datasets': 24}\n",
+    );
+    let python = server::servers().join("om-venv/bin/python");
+    assert!(
+        python.is_file(),
+        "this test needs a Python with pip, and there is no {}: run tests/servers.sh",
+        python.display()
+    );
+    let mut put = om.command(&["scripts", "put", "./helloworld", "helloworld"]);
+    let put = put.env("OMEGA_PYTHON", &python).output().unwrap();
+    assert!(
+        put.status.success(),
+        "{}",
+        String::from_utf8_lossy(&put.stderr)
+    );
+    let config = format!("OMEGA_PYTHON: {}\n", python.display());
+    om.file("config.yml", config);
     let web = Web::start(&om, &[]);
     let info = web.get("/api/v1/job/nb/");
     assert_eq!(info.status, 200, "{}", info.body);
     assert_eq!(info.value()["job_results"], json!({}));
-    assert_eq!(info.value()["job"], "nb.ipynb");
+    let ran = web.send("POST", "/api/v1/job/nb/run", &[], b"");
+    assert_eq!(ran.status, 200, "{}", ran.body);
+    same("job_get", &web);
+    same("job_run", &web);
+    same("script_run", &web);
+    same("script_async", &web);
+    let failed = web.json("POST", "/api/v1/script/helloworld/run?fail=1", &json!({}));
+    assert_eq!(failed.status, 400);
+    assert!(
+        failed.body.contains("RuntimeError(") && failed.body.contains("asked to"),
+        "{}",
+        failed.body
+    );
     assert_eq!(web.get("/api/v1/job/nb").status, 308);
     assert_eq!(web.get("/api/v1/job/nope/").status, 400);
     assert_eq!(web.get("/api/v1/job/nb/run").status, 405);
-    assert_eq!(
-        web.json("POST", "/api/v1/script/nope/run", &json!({}))
-            .status,
-        400
-    );
+    let missing = web.json("POST", "/api/v1/script/nope/run", &json!({}));
+    assert_eq!(missing.status, 400);
 }
 
 #[test]

@@ -18,8 +18,9 @@ pub fn get(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 pub fn run(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.permit("job", name, "run")?;
     let stored = call.om.jobs.metadata(&Jobs::full_name(name))?;
+    // Results are named after the job as it was called.
     let task = TaskCall::RunJob {
-        name: stored.name().to_owned(),
+        name: name.to_owned(),
         event: None,
         timeout: None,
     };

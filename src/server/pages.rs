@@ -121,12 +121,23 @@ pub fn swagger() -> Json {
                     json!({"description": "Submitted: Location has the result's address"});
             }
         }
-        let operation = json!({
+        if path.contains("/task/") {
+            responses["400"] = json!({"description": "It failed, or the resource is not named",
+                "schema": {"$ref": "#/definitions/Task"}});
+            responses["200"]["schema"] = json!({"$ref": "#/definitions/Task"});
+        }
+        if *method == "delete" && path.contains("/dataset/") {
+            responses["404"] = json!({"description": "There is no such data set"});
+        }
+        let mut operation = json!({
             "summary": summary,
             "operationId": format!("{method} {path}"),
             "parameters": parameters,
             "responses": responses,
         });
+        if path.ends_with('z') {
+            operation["produces"] = json!(["text/plain"]);
+        }
         let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
         entry[*method] = operation;
     }
@@ -141,7 +152,8 @@ pub fn swagger() -> Json {
             "key": {"type": "apiKey", "name": "Authorization", "in": "header",
                 "description": "ApiKey USER:KEY, or Bearer KEY or TOKEN"},
         },
-        "definitions": {"Error": {"type": "object", "required": ["message"], "properties": {
+        "definitions": {"Task": {"type": "object", "properties": {"task_id": {"type": "string"},
+            "status": {"type": "string"}, "response": {}, "message": {"type": "string"}}}, "Error": {"type": "object", "required": ["message"], "properties": {
             "message": {"type": "string"}, "errors": {"type": "object"}}}},
     })
     .into()

@@ -12,7 +12,7 @@ use crate::server::json::Json;
 use crate::server::models::plain;
 use crate::server::reply::{Failure, Reply};
 use crate::storage::Metadata;
-use crate::store::{Store, Stored, bson_to_value};
+use crate::store::{NOTEBOOK, Store, Stored, bson_to_value};
 use bson::Bson;
 use maud::{Markup, PreEscaped, html};
 use serde_json::{Map, Value};
@@ -400,7 +400,7 @@ pub fn run_job(call: &Call<'_>, shell: &Shell, name: &str) -> Result<Reply, Fail
     call.permit("job", name, "run")?;
     let metadata = call.om.jobs.metadata(name).map_err(of_page)?;
     let task = call.submit(&TaskCall::RunJob {
-        name: metadata.name().to_owned(),
+        name: metadata.name().trim_end_matches(NOTEBOOK).to_owned(),
         event: None,
         timeout: None,
     })?;
