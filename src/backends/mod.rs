@@ -6,6 +6,7 @@ mod pool;
 mod process;
 mod protocol;
 mod python;
+mod said;
 
 pub use protocol::{Reply, Request, decode_frame, encode_frame};
 

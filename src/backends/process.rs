@@ -3,14 +3,15 @@
 use super::Limits;
 use super::pool::Program;
 use super::protocol::{Reply, Request};
+use super::said::Said;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::progress::Progress;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How often is looked whether anybody wants to stop.
@@ -19,15 +20,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// Models whose content a process keeps.
 const KEPT: usize = 8;
 
-/// The longest line of its log that is kept.
-const LONGEST: usize = 2000;
+/// The same while it has much to say, which it must get rid of.
+const SHORT: Duration = Duration::from_millis(5);
 
 /// A running backend.
 pub(super) struct Process {
     child: Child,
     input: Option<BufWriter<ChildStdin>>,
     replies: Receiver<io::Result<Reply>>,
-    log: Receiver<String>,
+    said: Said,
     /// What it said last, for when it dies.
     last: VecDeque<String>,
     known: VecDeque<String>,
@@ -73,21 +74,7 @@ impl Process {
                 }
             });
         }
-        let (sender, log) = channel();
-        if let Some(stderr) = child.stderr.take() {
-            std::thread::spawn(move || {
-                let mut lines = BufReader::new(stderr);
-                let mut line = Vec::new();
-                while let Ok(1..) = lines.read_until(b'\n', &mut line) {
-                    let text = String::from_utf8_lossy(&line);
-                    let text: String = text.trim_end().chars().take(LONGEST).collect();
-                    line.clear();
-                    if sender.send(text).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
+        let said = Said::new(child.stderr.take());
         Ok(Process {
             input: child
                 .stdin
@@ -95,7 +82,7 @@ impl Process {
                 .map(|input| BufWriter::with_capacity(1 << 20, input)),
             child,
             replies,
-            log,
+            said,
             last: VecDeque::new(),
             known: VecDeque::new(),
             used: 0,
@@ -153,9 +140,10 @@ impl Process {
             let done = request.write(&mut input, with_model);
             let _ = sender.send(done.map(|()| input));
         });
+        let mut tick = SHORT;
         loop {
-            let next = self.replies.recv_timeout(TICK);
-            self.listen(progress);
+            let next = self.replies.recv_timeout(tick);
+            tick = if self.listen(progress) { SHORT } else { TICK };
             match next {
                 Ok(Ok(reply)) => {
                     match written.recv_timeout(Duration::from_secs(1)) {
@@ -186,18 +174,18 @@ impl Process {
         }
     }
 
-    /// Passes on what it says.
-    fn listen(&mut self, progress: &dyn Progress) {
-        while let Ok(line) = self.log.try_recv() {
-            if line.is_empty() {
-                continue;
-            }
+    /// Passes on what it says; whether it has said anything.
+    fn listen(&mut self, progress: &dyn Progress) -> bool {
+        let lines = self.said.lines();
+        let any = !lines.is_empty();
+        for line in lines {
             progress.note(&line);
             self.last.push_back(line);
             if self.last.len() > 5 {
                 self.last.pop_front();
             }
         }
+        any
     }
 
     fn death(&mut self, progress: &dyn Progress) -> Error {
