@@ -16,7 +16,10 @@ use web::{Answer, Web};
 
 /// The store that the recordings were made on.
 fn recorded() -> Om {
-    let om = Om::new();
+    filled(Om::new())
+}
+
+fn filled(om: Om) -> Om {
     let x: String = (0..20).map(|x| format!("{x}.0\n")).collect();
     let y: String = (0..20).map(|x| format!("{}.0\n", 3 * x + 1)).collect();
     om.ok(&["datasets", "put", &om.file("x.csv", format!("x\n{x}")), "X"]);
@@ -128,52 +131,69 @@ fn same(name: &str, web: &Web) -> Answer {
 #[test]
 fn recorded_requests_give_the_recorded_answers() {
     let om = recorded();
-    let types = "c,f32,i32,n,o,t\na,0,0,1,x,2024-01-01T00:00:00\n";
-    om.ok(&["datasets", "put", &om.file("t.csv", types), "other"]);
     let web = Web::start(&om, &["--no-ui"]);
-    for name in [
-        "ping",
-        "root",
-        "openapi_specs",
-        "model_metadata",
-        "model_metadata_missing",
-        "model_predict_rows",
-        "model_predict_lists",
-        "model_predict_dict",
-        "model_predict_shape",
-        "model_predict_dataset",
-        "model_fit",
-        "model_score",
-        "model_predict_bad_value",
-        "model_predict_no_json",
-        "model_bad_action",
-        "model_missing_predict",
-        "model_async",
-        "task_status",
-        "task_result",
-        "task_status_nobody",
-        "dataset_get",
-        "dataset_get_records",
-        "dataset_get_filter",
-        "dataset_get_missing",
-        "dataset_put",
-        "dataset_put_records",
-        "dataset_put_append",
-        "dataset_put_nodtypes",
-        "dataset_get_restds",
-        "dataset_delete",
-        "dataset_delete_missing",
-        "job_list",
-        "service_missing",
-        "openai_models",
-        "openai_chat_missing",
-    ] {
+    for name in ASYNCHRONOUS.iter().chain(WAITED_FOR) {
         same(name, &web);
     }
     assert_eq!(web.get("/api/doc").status, 200);
     let swagger = web.get("/swagger.json").value();
     assert_eq!(swagger["swagger"], "2.0");
 }
+
+/// Without a broker, nobody runs what is not waited for, which is said.
+#[test]
+fn a_database_gives_the_same_answers() {
+    let om = filled(Om::on(&server::mongo().database()));
+    let web = Web::start(&om, &["--no-ui"]);
+    for name in WAITED_FOR {
+        same(name, &web);
+    }
+    let refused = recording("model_async").replay(&web);
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("OMEGA_BROKER"), "{}", refused.body);
+}
+
+const ASYNCHRONOUS: &[&str] = &[
+    "model_async",
+    "task_status",
+    "task_result",
+    "task_status_nobody",
+];
+
+/// In an order in which each finds what it needs.
+const WAITED_FOR: &[&str] = &[
+    "ping",
+    "root",
+    "openapi_specs",
+    "model_metadata",
+    "model_metadata_missing",
+    "model_predict_rows",
+    "model_predict_lists",
+    "model_predict_dict",
+    "model_predict_shape",
+    "model_predict_dataset",
+    "model_fit",
+    "model_score",
+    "model_predict_bad_value",
+    "model_predict_no_json",
+    "model_bad_action",
+    "model_missing_predict",
+    "dataset_get",
+    "dataset_get_records",
+    "dataset_get_filter",
+    "dataset_get_missing",
+    "dataset_put",
+    "dataset_put_records",
+    "dataset_put_append",
+    "dataset_put_nodtypes",
+    "dataset_get_restds",
+    "dataset_delete",
+    "dataset_delete_missing",
+    "job_list",
+    "service_missing",
+    "openai_models",
+    "openai_chat_missing",
+];
 
 #[test]
 fn indexes_of_every_type_are_served() {

@@ -11,11 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A home directory with a store; the working directory is `work`.
-pub struct Om(Home);
+pub struct Om(Home, Option<String>);
 
 impl Om {
     pub fn new() -> Self {
-        Om(Home::new())
+        Om(Home::new(), None)
+    }
+
+    /// With a database instead of a store in the home.
+    pub fn on(database: &str) -> Self {
+        Om(Home::new(), Some(database.to_owned()))
     }
 
     pub fn store(&self) -> PathBuf {
@@ -36,10 +41,13 @@ impl Om {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.0.om(args);
-        command.env(
-            "OMEGA_STORE_URL",
-            format!("file://{}", self.store().display()),
-        );
+        match &self.1 {
+            Some(database) => command.env("OMEGA_MONGO_URL", database),
+            None => command.env(
+                "OMEGA_STORE_URL",
+                format!("file://{}", self.store().display()),
+            ),
+        };
         command
     }
 
