@@ -561,3 +561,90 @@ fn no_client_keeps_it_from_others() {
     );
     assert_eq!(web.stop(), 0);
 }
+
+/// A certificate for `localhost`, valid for `days`; the file and that of its key.
+fn certificate(om: &Om, days: &str) {
+    let made = std::process::Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=localhost -days".split(' '))
+        .arg(days)
+        .current_dir(om.path(""))
+        .output()
+        .expect("openssl is missing: apt-get install -y openssl");
+    assert!(made.status.success());
+}
+
+/// When the certificate ends that the server shows.
+fn shown(web: &Web) -> String {
+    let script = format!(
+        "echo | openssl s_client -connect {} 2>/dev/null | openssl x509 -noout -enddate",
+        web.address
+    );
+    let said = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+#[test]
+fn a_new_certificate_is_shown_without_a_restart() {
+    let om = Om::new();
+    certificate(&om, "5");
+    let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    om.fails(
+        &[
+            "server",
+            "--port",
+            "0",
+            "--tls-cert",
+            "key.pem",
+            "--tls-key",
+            "key.pem",
+        ],
+        1,
+        "certificate",
+    );
+    let web = Web::start(&om, &files);
+    let first = shown(&web);
+    assert!(first.starts_with("notAfter="), "{first}");
+    // Half of a certificate changes nothing.
+    om.file("cert.pem", "-----BEGIN CERTIFICATE-----\n");
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(shown(&web), first);
+    certificate(&om, "50");
+    std::thread::sleep(Duration::from_millis(1200));
+    let second = shown(&web);
+    assert!(
+        second.starts_with("notAfter=") && second != first,
+        "{second}"
+    );
+}
+
+#[test]
+fn what_runs_is_finished_when_it_is_stopped() {
+    let om = Om::new();
+    om.ok(&[
+        "jobs",
+        "put",
+        &om.file("slow.sh", "sleep 2\necho done\n"),
+        "slow",
+    ]);
+    let web = Web::start(&om, &[]);
+    let mut idle = web.connect();
+    let mut running = web.connect();
+    let head = format!(
+        "POST /api/v1/job/slow/run HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
+        web.address
+    );
+    running.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    web.terminate();
+    let mut answer = Vec::new();
+    running.read_to_end(&mut answer).unwrap();
+    let answer = Answer::parse(&answer);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.value()["job_runs"][0]["status"], "OK");
+    // Connections that do nothing are ended, and no new one is taken.
+    assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
+    assert_eq!(web.wait(), 0);
+}

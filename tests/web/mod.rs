@@ -89,8 +89,13 @@ impl Web {
     }
 
     /// SIGTERM; the exit code.
-    pub fn stop(mut self) -> i32 {
+    pub fn stop(self) -> i32 {
         self.terminate();
+        self.wait()
+    }
+
+    /// The exit code, once it has ended.
+    pub fn wait(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
