@@ -48,6 +48,8 @@ pub struct Omega {
     bucket: String,
     default_bucket: String,
     storage: Arc<dyn Storage>,
+    /// The storage without anybody's limits, for tasks that somebody was allowed to run.
+    bare: Arc<dyn Storage>,
     results: Option<Results>,
     surroundings: Arc<Surroundings>,
     progress: Arc<dyn Progress>,
@@ -200,26 +202,25 @@ impl Omega {
             self.surroundings.clone(),
         );
         Omega {
+            bare: self.bare.clone(),
             results: self.results.clone(),
             rights: self.rights.clone(),
             ..om
         }
     }
 
-    /// The same bucket as somebody sees it who has `rights` only.
+    /// The same bucket as somebody sees it who has `rights` only. Limits that there are
+    /// already stay as they are.
     pub fn as_user(&self, rights: &Rights) -> Self {
-        let om = Self::build(
-            guarded(self.storage.clone(), rights),
-            self.progress.clone(),
-            &self.default_bucket,
-            &self.bucket,
-            self.surroundings.clone(),
-        );
-        Omega {
-            results: self.results.clone(),
-            rights: rights.clone(),
-            ..om
+        if rights.are_unlimited() || !self.rights.are_unlimited() {
+            return self.clone();
         }
+        let om = Omega {
+            storage: guarded(self.bare.clone(), rights),
+            rights: rights.clone(),
+            ..self.clone()
+        };
+        om.bucket(&self.bucket)
     }
 
     fn build(
@@ -247,6 +248,7 @@ impl Omega {
             streams: store("streams/"),
             bucket: bucket.to_owned(),
             default_bucket: default_bucket.to_owned(),
+            bare: storage.clone(),
             storage,
             results: None,
             surroundings,
@@ -280,20 +282,37 @@ impl Omega {
         }
     }
 
-    /// The book of tasks.
+    /// What tasks work on once their user was allowed to run them: a job stores its result,
+    /// whoever has started it.
+    fn work(&self) -> Objects {
+        let om = Self::build(
+            self.bare.clone(),
+            self.progress.clone(),
+            &self.default_bucket,
+            &self.bucket,
+            self.surroundings.clone(),
+        );
+        Objects {
+            rights: self.rights.clone(),
+            ..om.objects()
+        }
+    }
+
+    /// The book of tasks, as far as the user may see it.
     pub fn tasks(&self) -> Tasks {
-        Tasks::new(self.storage.as_ref(), RETENTION)
+        let tasks = Tasks::new(self.bare.as_ref(), RETENTION);
+        tasks.seen_by(&self.rights, &self.default_bucket)
     }
 
     /// Runs tasks in this process.
     pub fn local_runtime(&self) -> LocalRuntime {
-        LocalRuntime::new(self.objects(), self.tasks())
+        LocalRuntime::new(self.work(), self.tasks())
     }
 
     /// Sends tasks to the workers of `label` on a broker.
     pub fn queue_runtime(&self, broker: Arc<dyn Broker>, label: &str) -> QueueRuntime {
         let bucket = (self.bucket != self.default_bucket).then_some(self.bucket.as_str());
-        QueueRuntime::new(broker, self.tasks(), self.objects(), bucket, label)
+        QueueRuntime::new(broker, self.tasks(), self.work(), bucket, label)
             .with_results(self.results.clone())
     }
 

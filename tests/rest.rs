@@ -452,7 +452,13 @@ fn pages_of_other_sites_do_nothing() {
     let own = format!("http://{}", web.address);
     assert_eq!(status("DELETE", &[("Origin", "http://evil.example")]), 403);
     assert_eq!(status("DELETE", &[("Origin", "null")]), 403);
-    assert_eq!(status("GET", &[("Origin", "http://evil.example")]), 200);
+    // Even GET runs models: a picture's address on another page must not.
+    assert_eq!(status("GET", &[("Origin", "http://evil.example")]), 403);
+    assert_eq!(status("GET", &[("Sec-Fetch-Site", "cross-site")]), 403);
+    assert_eq!(status("GET", &[("Sec-Fetch-Site", "same-site")]), 403);
+    assert_eq!(status("GET", &[("Sec-Fetch-Site", "same-origin")]), 200);
+    let link = web.send("GET", "/datasets", &[("Sec-Fetch-Site", "cross-site")], b"");
+    assert_eq!(link.status, 200, "links lead to pages from everywhere");
     let answer = web
         .raw("GET /api/v1/dataset/X HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(answer.status, 403);
@@ -647,4 +653,64 @@ fn what_runs_is_finished_when_it_is_stopped() {
     // Connections that do nothing are ended, and no new one is taken.
     assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
     assert_eq!(web.wait(), 0);
+}
+
+#[test]
+fn a_role_is_enough_for_what_it_says_and_for_nothing_else() {
+    let om = recorded();
+    om.ok(&["jobs", "put", &om.file("nb.sh", "echo hello\n"), "nb"]);
+    let key = |user: &str, grants: &[&str]| {
+        let mut args = vec!["server", "users", "add", user];
+        grants
+            .iter()
+            .for_each(|grant| args.extend(["--grant", grant]));
+        om.ok(&args);
+        bearer(om.ok(&["server", "keys", "create", user, "-q"]).trim())
+    };
+    let asks = key("asks", &["run:omegaml/models"]);
+    let starts = key("starts", &["run:omegaml/jobs"]);
+    let reads = key("reads", &["read"]);
+    let web = Web::start(&om, &[]);
+    let send = |method: &str, target: &str, who: &str, body: &Value| {
+        let headers = [("Authorization", who), ("Content-Type", "application/json")];
+        web.send(method, target, &headers, body.to_string().as_bytes())
+    };
+    let inline = json!({"columns": ["x"], "data": [{"x": 1}]});
+    let none = json!({});
+    for (method, target, who, body, status) in [
+        ("PUT", "/api/v1/model/rt/predict", &asks, &inline, 200),
+        ("PUT", "/api/v1/model/rt/predict?datax=X", &asks, &none, 403),
+        ("PUT", "/api/v1/model/rt/predict?datax=*", &asks, &none, 403),
+        ("POST", "/api/service/rt/", &asks, &json!([{"x": 1}]), 200),
+        ("POST", "/api/v1/job/nb/run", &asks, &none, 403),
+        ("POST", "/api/v1/job/nb/run", &starts, &none, 200),
+        ("PUT", "/api/v1/model/rt/predict", &starts, &inline, 403),
+        ("PUT", "/api/v1/model/rt/predict", &reads, &inline, 403),
+        ("POST", "/api/v1/job/nb/run", &reads, &none, 403),
+        ("GET", "/api/v1/job/nb/", &reads, &none, 200),
+    ] {
+        let answer = send(method, target, who, body);
+        assert_eq!(answer.status, status, "{method} {target}: {}", answer.body);
+    }
+    // What became of a task is told to those only who could have run it.
+    let headers = [
+        ("Authorization", asks.as_str()),
+        ("Content-Type", "application/json"),
+        ("async", "true"),
+    ];
+    let body = inline.to_string();
+    let accepted = web.send("PUT", "/api/v1/model/rt/predict", &headers, body.as_bytes());
+    assert_eq!(accepted.status, 202, "{}", accepted.body);
+    let result = accepted.header("location").unwrap().to_owned();
+    let uri = json!({"resource_uri": "/api/v1/model/rt/predict"});
+    let end = Instant::now() + Duration::from_secs(60);
+    while send("GET", &result, &asks, &uri).value()["status"] != "SUCCESS" {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for who in [&starts, &reads] {
+        let hidden = send("GET", &result, who, &uri).value();
+        assert_eq!(hidden["status"], "PENDING");
+        assert_eq!(hidden["response"]["result"], Value::Null);
+    }
 }

@@ -9,7 +9,7 @@ pub use book::{Book, KeyInfo, NewKey, User, refused};
 pub use guard::guarded;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::TaskCall;
+use crate::runtime::{Input, TaskCall};
 use crate::storage::Key;
 use crate::store::PREFIXES;
 use std::fmt;
@@ -185,6 +185,14 @@ impl Rights {
         };
         let key = Key::new(bucket, prefix, name);
         self.check(Role::Run, &key)?;
+        if let TaskCall::Model(model) = call {
+            // Without data of their own, models take what they were trained on.
+            let inline = |input: &Option<Input>| matches!(input, Some(Input::Inline(_)));
+            let named = !inline(&model.x) || (model.y.is_some() && !inline(&model.y));
+            if named {
+                self.check(Role::Read, &Key::new(bucket, "data/", ""))?;
+            }
+        }
         if let TaskCall::Model(model) = call
             && !call.is_pure()
         {
@@ -210,6 +218,14 @@ mod tests {
             let grants = texts.iter().map(|text| Grant::parse(text).unwrap());
             Rights::of("eva", grants.collect())
         };
+        let only = rights(&["run:lab/models"]);
+        let mut stored = ModelCall::new("m", Action::Predict);
+        assert!(
+            only.check_run(&TaskCall::Model(stored.clone()), "lab")
+                .is_err()
+        );
+        stored.x = Some(Input::Inline(serde_json::json!([[1]])));
+        assert!(only.check_run(&TaskCall::Model(stored), "lab").is_ok());
         let some = rights(&["read", "write:lab/datasets", "run:lab/models"]);
         assert!(some.allow(Role::Read, "omegaml", "jobs/"));
         assert!(some.allow(Role::Write, "lab", "data/"));

@@ -139,11 +139,12 @@ impl ModelCall {
             .map(|input| input.table(&om.datasets))
             .transpose()?;
         om.progress.check()?;
+        let open = || om.models.open_as(&self.model, metadata);
         let answer = match self.action {
-            Action::Predict => om.models.open(&self.model)?.predict(&x)?,
-            Action::PredictProba => om.models.open(&self.model)?.predict_proba(&x)?,
-            Action::DecisionFunction => om.models.open(&self.model)?.decision_function(&x)?,
-            Action::Transform => om.models.open(&self.model)?.transform(&x)?,
+            Action::Predict => open()?.predict(&x)?,
+            Action::PredictProba => open()?.predict_proba(&x)?,
+            Action::DecisionFunction => open()?.decision_function(&x)?,
+            Action::Transform => open()?.transform(&x)?,
             _ => return self.change(om, &x_input, y_input.as_ref(), &x, y.as_ref()),
         };
         self.answer(om, answer)

@@ -53,15 +53,19 @@ const OPEN: u64 = 256 << 20;
 /// Models that were opened, the most used ones, for as long as nothing newer is stored: a
 /// stored version is never changed, and is part of what a model is found by.
 #[derive(Clone)]
-pub struct OpenModels(Cache<String, Arc<Model>>);
+pub struct OpenModels(Cache<String, Opened>);
+
+/// A model and the bytes that it was read from.
+#[derive(Clone)]
+struct Opened {
+    model: Arc<Model>,
+    size: u32,
+}
 
 impl Default for OpenModels {
     fn default() -> Self {
         // A model in memory is about as large as its parameters are when stored.
-        let weigh = |_: &String, model: &Arc<Model>| {
-            let size = model.to_bytes().map_or(usize::MAX, |bytes| bytes.len());
-            u32::try_from(size).unwrap_or(u32::MAX)
-        };
+        let weigh = |_: &String, opened: &Opened| opened.size;
         OpenModels(Cache::builder().max_capacity(OPEN).weigher(weigh).build())
     }
 }
@@ -92,10 +96,18 @@ impl Models {
         Ok(self.metadata(name)?.kind == RUNS_HERE)
     }
 
-    /// As [`Models::load`], for those that do not change it: a model that was opened before
-    /// is not read again.
-    pub fn open(&self, name: &str) -> Result<Arc<Model>> {
+    /// The model, for those that do not change it: one that was opened before is not read
+    /// again. None for kinds that only another program can run.
+    pub fn open(&self, name: &str) -> Result<Option<Arc<Model>>> {
         let metadata = self.metadata(name)?;
+        match metadata.kind == RUNS_HERE {
+            true => self.open_as(name, &metadata).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The model called `name`, whose metadata is known already.
+    pub(super) fn open_as(&self, name: &str, metadata: &Metadata) -> Result<Arc<Model>> {
         let key = format!(
             "{} {} {:?} {:?} {}",
             metadata.key,
@@ -104,12 +116,16 @@ impl Models {
             metadata.gridfile,
             metadata.modified.timestamp_millis()
         );
-        if let Some(model) = self.open.0.get(&key) {
-            return Ok(model);
+        if let Some(opened) = self.open.0.get(&key) {
+            return Ok(opened.model);
         }
-        let model = Arc::new(self.load(name)?);
-        self.open.0.insert(key, model.clone());
-        Ok(model)
+        let (model, size) = self.read(name, metadata)?;
+        let opened = Opened {
+            model: Arc::new(model),
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        };
+        self.open.0.insert(key, opened.clone());
+        Ok(opened.model)
     }
 
     /// Stores a model; attributes of a model of this name are kept.
@@ -126,7 +142,12 @@ impl Models {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when it is of a kind that only another program can run.
     pub fn load(&self, name: &str) -> Result<Model> {
-        let metadata = self.metadata(name)?;
+        self.read(name, &self.metadata(name)?)
+            .map(|(model, _)| model)
+    }
+
+    /// The model and the bytes that it is stored in.
+    fn read(&self, name: &str, metadata: &Metadata) -> Result<(Model, usize)> {
         let object = metadata.key.to_string();
         if metadata.kind != RUNS_HERE {
             return Err(Error::invalid(format!(
@@ -142,7 +163,8 @@ impl Models {
         blob.read_to_end(&mut bytes)
             .context(|| "cannot read the model")
             .map_err(|error| error.on(&object))?;
-        Model::from_bytes(&bytes).map_err(|error| error.on(object))
+        let model = Model::from_bytes(&bytes).map_err(|error| error.on(object))?;
+        Ok((model, bytes.len()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! worker renews; when it dies, another takes over.
 
 use super::record::{TaskError, TaskRecord, TaskState};
+use crate::access::{Rights, Role};
 use crate::error::{Context, Error, Result};
 use crate::storage::Storage;
 use crate::storage::records::{Alteration, Change, Record, Records, When, now};
@@ -27,6 +28,8 @@ pub const LARGEST_RESULT: usize = 8 << 20;
 pub struct Tasks {
     records: Box<dyn Records>,
     retention: Duration,
+    /// Whose tasks are told of, and what the default bucket is called.
+    seen_by: (Rights, String),
 }
 
 /// What came of a claim.
@@ -79,7 +82,27 @@ impl Tasks {
         Tasks {
             records: storage.records(SPACE),
             retention,
+            seen_by: (Rights::all(), String::new()),
         }
+    }
+
+    /// The same, but tasks that somebody with `rights` could not have run are not there.
+    pub fn seen_by(mut self, rights: &Rights, default_bucket: &str) -> Self {
+        self.seen_by = (rights.clone(), default_bucket.to_owned());
+        self
+    }
+
+    fn is_seen(&self, task: &TaskRecord) -> bool {
+        let (rights, default) = &self.seen_by;
+        let bucket = match task.bucket.as_str() {
+            "" | "default" => default,
+            named => named,
+        };
+        rights.allow(
+            Role::Run,
+            bucket,
+            super::celery::calls::prefix_of(&task.task),
+        )
     }
 
     /// Enters a task that is about to be sent.
@@ -109,8 +132,9 @@ impl Tasks {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`].
     pub fn get(&self, id: &str) -> Result<TaskRecord> {
-        match self.records.get(id)? {
-            Some(record) => task(record),
+        let found = self.records.get(id)?.map(task).transpose()?;
+        match found.filter(|task| self.is_seen(task)) {
+            Some(task) => Ok(task),
             None => Err(Error::not_found(format!("there is no task {id}"))
                 .on(id)
                 .hint("finished tasks are forgotten after some days; see: om runtime tasks list")),
@@ -127,7 +151,9 @@ impl Tasks {
         let found = self
             .records
             .list(&conditions, selection.limit.unwrap_or(u64::MAX))?;
-        found.into_iter().map(task).collect()
+        let mut tasks: Vec<TaskRecord> = found.into_iter().map(task).collect::<Result<_>>()?;
+        tasks.retain(|task| self.is_seen(task));
+        Ok(tasks)
     }
 
     /// Claims tasks for a worker (its name, perhaps with a blank and more), in one go; the answers are in their order. Tasks that
@@ -303,6 +329,9 @@ impl Tasks {
 
     /// Calls a task off, unless it is finished; whether it was not.
     pub fn revoke(&self, id: &str) -> Result<bool> {
+        if !self.seen_by.0.are_unlimited() {
+            self.get(id)?;
+        }
         let ended = self.end(&[(id, &Ending::Revoked)], &[unfinished()])?;
         Ok(!ended.is_empty())
     }

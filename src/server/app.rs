@@ -10,7 +10,7 @@ use super::{ai, datasets, jobs, models, pages, scripts, services, tasks, ui};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::omega::Omega;
-use crate::runtime::{Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall};
+use crate::runtime::{Logs, Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall};
 use crate::storage::Key;
 use regex::Regex;
 use std::net::IpAddr;
@@ -38,6 +38,7 @@ pub struct App {
     access: Access,
     origins: Vec<String>,
     pages: bool,
+    log: String,
 }
 
 /// How an [`App`] answers.
@@ -50,6 +51,8 @@ pub struct AppOptions {
     pub origins: Vec<String>,
     /// Whether there is a dashboard.
     pub pages: bool,
+    /// The data set that workers log into.
+    pub log: String,
 }
 
 /// One request and what it may work with.
@@ -85,6 +88,7 @@ impl App {
             access: options.access,
             origins: options.origins,
             pages: options.pages,
+            log: options.log,
         })
     }
 
@@ -122,8 +126,9 @@ impl App {
             }
             _ => {}
         }
-        self.check_origin(request, method)?;
         let is_page = matches!(route, Route::Page(_));
+        // Going to a page is no call of it, wherever the link stands.
+        self.check_origin(request, is_page && method == "GET")?;
         let rights = self
             .access
             .of(request, &self.om)
@@ -171,7 +176,7 @@ impl App {
     ///
     /// # Errors
     /// 403.
-    fn check_origin(&self, request: &Request, method: &str) -> Result<(), Failure> {
+    fn check_origin(&self, request: &Request, visit: bool) -> Result<(), Failure> {
         let host = request.header("host").unwrap_or_default();
         let name = host.rsplit_once(':').map_or(host, |(name, port)| {
             match port.chars().all(|digit| digit.is_ascii_digit()) {
@@ -187,15 +192,21 @@ impl App {
         if self.access.is_open() && !local && !host.is_empty() {
             return Err(Failure::new(403, "this server answers to localhost only"));
         }
-        let Some(origin) = request.header("origin").filter(|_| method != "GET") else {
-            return Ok(());
+        let own = |origin: &str| {
+            let host_of = origin.split_once("://").map(|(_, from)| from);
+            host_of == Some(host) || self.origins.iter().any(|known| known == origin)
         };
-        let own = origin
-            .split_once("://")
-            .is_some_and(|(_, from)| from == host);
-        match own || self.origins.iter().any(|known| known == origin) {
-            true => Ok(()),
-            false => Err(Failure::new(403, "pages of other sites may not do this")),
+        let foreign = match request.header("origin") {
+            Some(origin) => !own(origin),
+            // Even GET runs models here; pictures and links are sent without an origin.
+            None => matches!(
+                request.header("sec-fetch-site"),
+                Some("cross-site" | "same-site")
+            ),
+        };
+        match foreign && !visit {
+            true => Err(Failure::new(403, "pages of other sites may not do this")),
+            false => Ok(()),
         }
     }
 
@@ -256,6 +267,11 @@ impl Call<'_> {
     pub fn runs_here(&self) -> bool {
         let workers = self.app.workers.as_ref();
         workers.is_none_or(|workers| !workers.run_all)
+    }
+
+    /// What workers have logged in the bucket.
+    pub fn logs(&self) -> Logs {
+        Logs::open(&self.om.datasets, &self.app.log)
     }
 
     /// How tasks travel, where they do.

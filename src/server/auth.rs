@@ -137,11 +137,14 @@ impl Access {
                     if failures.len() >= MOST {
                         failures.retain(|_, (since, _)| since.elapsed() < WINDOW);
                     }
-                    let entry = failures.entry(peer).or_insert((Instant::now(), 0));
-                    if entry.0.elapsed() >= WINDOW {
-                        *entry = (Instant::now(), 0);
+                    // A key cannot be guessed: memory is what is to be spared.
+                    if failures.len() < MOST || failures.contains_key(&peer) {
+                        let entry = failures.entry(peer).or_insert((Instant::now(), 0));
+                        if entry.0.elapsed() >= WINDOW {
+                            *entry = (Instant::now(), 0);
+                        }
+                        entry.1 += 1;
                     }
-                    entry.1 += 1;
                 }
                 tracing::warn!(?peer, "wrong credentials");
                 Err(Failure::unauthenticated(error.message()))

@@ -10,7 +10,7 @@ use super::tls::Tls;
 use crate::error::{Error, Result};
 use crate::runtime::task_id;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Layer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
@@ -29,6 +29,9 @@ use tower_http::cors::CorsLayer;
 
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(2);
+
+/// Bodies of the largest size that are in memory together.
+const BODIES: usize = 8;
 
 /// Bytes of a head.
 const HEAD: usize = 64 << 10;
@@ -44,6 +47,8 @@ pub struct Shared {
     metrics: Metrics,
     requests: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// Kilobytes that bodies may take together.
+    bodies: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
@@ -71,6 +76,9 @@ impl Shared {
             tls,
             requests: Arc::new(Semaphore::new(limits.requests)),
             connections: Arc::new(Semaphore::new(limits.connections)),
+            bodies: Arc::new(Semaphore::new(
+                (limits.body / 1024 + 1).saturating_mul(BODIES),
+            )),
             limits,
             cors,
             metrics: Metrics::default(),
@@ -179,8 +187,9 @@ async fn answer(request: hyper::Request<Incoming>, peer: IpAddr, shared: Arc<Sha
         Some(target) => target.as_str().to_owned(),
         None => head.uri.path().to_owned(),
     };
-    let (route, reply) = match read(&head, &method, &target, body, peer, &shared.limits).await {
-        Ok(request) => {
+    let (route, reply) = match read(&head, &method, &target, body, peer, &shared).await {
+        // The room of the body is its own until the answer is made.
+        Ok((request, _room)) => {
             let route = Route::of(&request.path);
             let label = route.label();
             shared.metrics.running.inc();
@@ -216,9 +225,21 @@ async fn read(
     target: &str,
     body: Incoming,
     peer: IpAddr,
-    limits: &Limits,
-) -> Result<Request, Failure> {
+    shared: &Shared,
+) -> Result<(Request, OwnedSemaphorePermit), Failure> {
+    let limits = &shared.limits;
     let too_large = || Failure::new(413, "the body is too large");
+    let most = u64::try_from(limits.body).unwrap_or(u64::MAX);
+    let size = body.size_hint();
+    if size.lower() > most {
+        return Err(too_large());
+    }
+    let size = size.upper().unwrap_or(most).min(most);
+    let size = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
+    let room = shared.bodies.clone().acquire_many_owned(size);
+    let Ok(Ok(room)) = tokio::time::timeout(TURN, room).await else {
+        return Err(Failure::busy(503, "the server is busy", 1));
+    };
     let body = Limited::new(body, limits.body).collect();
     let body = match tokio::time::timeout(limits.body_time, body).await {
         Err(_) => return Err(Failure::new(408, "the body took too long")),
@@ -228,7 +249,7 @@ async fn read(
     };
     let mut request = Request::new(method, target, head.headers.clone(), body)?;
     request.peer = Some(peer);
-    Ok(request)
+    Ok((request, room))
 }
 
 /// Runs a request on a thread of its own, when it is its turn.

@@ -44,7 +44,9 @@ pub fn get(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
         .collect(metadata.name(), &query)
         .map_err(untraced)?;
     let (index, cells) = frame.columns().split_at(levels.len().min(frame.width()));
-    let laid = laid_out(orient, cells, frame.height())?;
+    let names: Vec<String> = cells.iter().map(|cell| cell.name().to_string()).collect();
+    let cells = cells.iter().map(Json::cells).collect();
+    let laid = laid_out(orient, &names, cells, frame.height())?;
     Ok(Reply::json(&Json::object([
         ("data", laid),
         ("index", index_of(index, frame.height())),
@@ -117,13 +119,13 @@ fn cast(text: &str, dtype: &str) -> Result<Value, Failure> {
     })
 }
 
-/// The cells as `to_dict(orient)` has them.
-fn laid_out(orient: &str, columns: &[Column], height: usize) -> Result<Json, Failure> {
-    let names: Vec<String> = columns
-        .iter()
-        .map(|column| column.name().to_string())
-        .collect();
-    let cells: Vec<Vec<Json>> = columns.iter().map(Json::cells).collect();
+/// Columns and their cells as `to_dict(orient)` has them.
+fn laid_out(
+    orient: &str,
+    names: &[String],
+    cells: Vec<Vec<Json>>,
+    height: usize,
+) -> Result<Json, Failure> {
     let named = |values: Vec<Json>| Json::Object(names.iter().cloned().zip(values).collect());
     let row = |at: usize| {
         let row = cells.iter().map(|cells| cells.get(at).cloned());
@@ -220,37 +222,7 @@ fn documents(call: &Call<'_>, name: &str, orient: &str) -> Result<Reply, Failure
             .map(|cell| Json::from(cell.unwrap_or(Value::Null)))
             .collect::<Vec<_>>()
     };
-    let columns: Vec<(String, Vec<Json>)> = names
-        .iter()
-        .map(|name| (name.clone(), column(name)))
-        .collect();
-    let data = match orient {
-        "records" => Json::List(
-            rows.iter()
-                .cloned()
-                .map(|row| Value::Object(row).into())
-                .collect(),
-        ),
-        "list" => Json::Object(
-            columns
-                .into_iter()
-                .map(|(name, cells)| (name, Json::List(cells)))
-                .collect(),
-        ),
-        "dict" => Json::Object(
-            columns
-                .into_iter()
-                .map(|(name, cells)| {
-                    let positions = (0..cells.len()).map(|at| at.to_string());
-                    (name, Json::Object(positions.zip(cells).collect()))
-                })
-                .collect(),
-        ),
-        other => {
-            let message = format!("orient '{other}' not understood");
-            return Err(Failure::raised("ValueError", &message).untraced());
-        }
-    };
+    let data = laid_out(orient, &names, names.iter().map(column).collect(), height)?;
     let index = (0..height).map(|at| Json::Int(at as i128)).collect();
     Ok(Reply::json(&Json::object([
         ("data", data),

@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 use crate::models::Kind;
 use crate::runtime::celery::repr;
 use crate::runtime::{Action, Input, ModelCall, Outcome, TaskCall};
-use crate::storage::Metadata;
+use crate::storage::{Metadata, wall_clock_text};
 use serde_json::{Map, Value, json};
 
 /// Actions that omega|ml serves; others are no attribute of its resource.
@@ -23,13 +23,7 @@ const SERVED: &[&str] = &[
 
 /// A time without a zone, in ISO 8601.
 pub fn iso(date: bson::DateTime) -> String {
-    match chrono::DateTime::from_timestamp_millis(date.timestamp_millis()) {
-        Some(time) if time.timestamp_subsec_millis() == 0 => {
-            time.format("%Y-%m-%dT%H:%M:%S").to_string()
-        }
-        Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
-        None => date.timestamp_millis().to_string(),
-    }
+    wall_clock_text(date).replacen(' ', "T", 1)
 }
 
 /// What is served of a model's metadata; all null for a model that there is not.
@@ -223,10 +217,9 @@ fn flatten(value: &Value, out: &mut Vec<Value>) {
 
 /// Columns of numbers in the data that the model was trained on; none if that is unknown.
 fn numeric_fields(call: &Call<'_>, model: &str) -> Result<Vec<String>, Failure> {
-    if !call.om.models.runs_here(model)? {
+    let Some(model) = call.om.models.open(model)? else {
         return Ok(Vec::new());
-    }
-    let model = call.om.models.open(model)?;
+    };
     let fields = model.training().map(|training| &training.schema.0);
     let numbers = |fields: &Vec<crate::models::Field>| {
         let numbers = fields.iter().filter(|field| field.kind == Kind::Number);

@@ -2,7 +2,8 @@
 
 use super::json::Json;
 use super::reply::Reply;
-use maud::{DOCTYPE, PreEscaped, html};
+use super::ui::document;
+use maud::html;
 use serde_json::{Value, json};
 
 /// Method, path, summary, whether it takes a body.
@@ -161,45 +162,32 @@ pub fn swagger() -> Json {
 
 /// The page of the API: everything it needs is in it.
 pub fn api() -> Reply {
-    let style = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
-                 padding:0 1rem;color-scheme:light dark}code{font-family:ui-monospace,monospace}\
-                 td,th{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top}\
-                 pre{overflow:auto;padding:.8rem;border:1px solid #8888;border-radius:.3rem}";
     let example = "curl -X PUT http://HOST/api/v1/model/MODEL/predict \\\n  \
                    -H 'Content-Type: application/json' \\\n  \
                    -d '{\"columns\": [\"x\"], \"data\": [{\"x\": 1}]}'";
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
-                title { "omega|ml REST API" }
-                style { (PreEscaped(style)) }
-            }
-            body {
-                h1 { "omega|ml REST API" }
-                p { "The whole description: " a href="/swagger.json" { "swagger.json" } }
-                table {
-                    thead { tr { th { "Method" } th { "Path" } th { "What it does" } } }
-                    tbody {
-                        @for (method, path, summary, _) in OPERATIONS {
-                            tr {
-                                td { code { (method.to_uppercase()) } }
-                                td { code { (path) } }
-                                td { (summary) }
-                            }
+    let body = html! {
+        main {
+            h1 { "omega|ml REST API" }
+            p { "The whole description: " a href="/swagger.json" { "swagger.json" } }
+            div.wide { table {
+                thead { tr { th { "Method" } th { "Path" } th { "What it does" } } }
+                tbody {
+                    @for (method, path, summary, _) in OPERATIONS {
+                        tr {
+                            td { code { (method.to_uppercase()) } }
+                            td { code { (path) } }
+                            td { (summary) }
                         }
                     }
                 }
-                h2 { "A prediction" }
-                pre { code { (example) } }
-                p { "The header " code { "async: true" } " answers at once, with the address of \
-                     the result in " code { "Location" } "." }
-            }
+            } }
+            h2 { "A prediction" }
+            pre { code { (example) } }
+            p { "The header " code { "async: true" } " answers at once, with the address of \
+                 the result in " code { "Location" } "." }
         }
     };
-    Reply::text("text/html; charset=utf-8", page.into_string())
+    document("REST API", None, body)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::json::Json;
 use super::models;
 use super::reply::{Failure, Reply};
 use super::scripts;
+use crate::error::ErrorKind;
 use crate::jobs::Jobs;
 use crate::runtime::{Action, Input, ModelCall, Outcome, TaskCall};
 use crate::storage::Metadata;
@@ -43,7 +44,7 @@ pub fn call(
         }
         ("script", "run") => scripts::wanted(call, metadata.name())?,
         ("job", "run") => TaskCall::RunJob {
-            name: metadata.name().to_owned(),
+            name: name.to_owned(),
             event: None,
             timeout: None,
         },
@@ -76,8 +77,13 @@ fn find(call: &Call<'_>, name: &str) -> Result<(&'static str, Metadata), Failure
         ("script", &*om.scripts, name),
         ("model", &*om.models, name),
     ] {
-        if store.exists(name)? {
-            return Ok((noun, store.metadata(name)?));
+        // What the user may not see is not there.
+        match store.metadata(name) {
+            Ok(metadata) => return Ok((noun, metadata)),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::Unauthorized => {}
+                _ => return Err(error.into()),
+            },
         }
     }
     Err(Failure::new(

@@ -112,6 +112,7 @@ impl Start {
             filter: self.filter(config)?,
             access,
             origins: self.origins.clone(),
+            log: config.log_dataset(),
             pages: self.ui || (self.ip.is_loopback() && !self.no_ui),
         };
         let app = App::new(om.clone(), workers.clone(), options)?;

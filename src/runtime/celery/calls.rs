@@ -20,6 +20,15 @@ const RUN_CALLBACK: &str = "omegaml.backends.package.tasks.run_omega_callback_sc
 /// Seconds before the group of a chord is looked at again, as Celery has it.
 const LOOK_AGAIN: f64 = 1.0;
 
+/// The store whose objects a task of this name is about.
+pub fn prefix_of(task: &str) -> &'static str {
+    match task {
+        RUN_JOB | SCHEDULE_JOB | EXECUTE_SCRIPTS => "jobs/",
+        RUN_SCRIPT | RUN_CALLBACK => "scripts/",
+        _ => "models/",
+    }
+}
+
 /// What a task is to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskCall {

@@ -66,55 +66,37 @@ impl Shell {
             .into_iter()
             .chain(NOUNS.map(|noun| (noun, noun)))
             .chain([("runtime", "Runtime"), ("runtime/log", "Log")]);
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    @if let Some(seconds) = refresh {
-                        meta http-equiv="refresh" content=(seconds);
+        let body = html! {
+            a.skip href="#content" { "Skip to the content" }
+            header {
+                strong { "omega|ml" }
+                nav aria-label="Sections" style="display:contents" {
+                    @for (path, name) in places {
+                        a href=(self.link(path)) aria-current=[(path == self.here).then_some("page")] {
+                            (capital(name))
+                        }
                     }
-                    title { (title) " · omega|ml" }
-                    link rel="icon" href="data:,";
-                    style { (PreEscaped(include_str!("style.css"))) }
+                    a href="/api/doc" { "API" }
                 }
-                body {
-                    a.skip href="#content" { "Skip to the content" }
-                    header {
-                        strong { "omega|ml" }
-                        nav aria-label="Sections" style="display:contents" {
-                            @for (path, name) in places {
-                                a href=(self.link(path)) aria-current=[(path == self.here).then_some("page")] {
-                                    (capital(name))
+                @if self.buckets.len() > 1 {
+                    form method="get" action={"/" (self.here)} style="margin:0" {
+                        label { span.skip { "Bucket" }
+                            select name="bucket" aria-label="Bucket" {
+                                @for bucket in &self.buckets {
+                                    option selected[self.bucket.as_ref() == Some(bucket)] { (bucket) }
                                 }
                             }
-                            a href="/api/doc" { "API" }
                         }
-                        @if self.buckets.len() > 1 {
-                            form method="get" action={"/" (self.here)} style="margin:0" {
-                                label { span.skip { "Bucket" }
-                                    select name="bucket" aria-label="Bucket" {
-                                        @for bucket in &self.buckets {
-                                            option selected[self.bucket.as_ref() == Some(bucket)] { (bucket) }
-                                        }
-                                    }
-                                }
-                                button { "Go" }
-                            }
-                        }
-                    }
-                    main #content {
-                        h1 { (title) }
-                        (content)
+                        button { "Go" }
                     }
                 }
             }
+            main #content {
+                h1 { (title) }
+                (content)
+            }
         };
-        Reply::text("text/html; charset=utf-8", page.into_string())
-            .header("content-security-policy", POLICY)
-            .header("referrer-policy", "same-origin")
-            .header("cache-control", "no-store")
+        document(title, refresh, body).header("cache-control", "no-store")
     }
 
     /// A page that says what went wrong.
@@ -123,6 +105,29 @@ impl Shell {
         self.page("This did not work", None, content)
             .status(failure.status)
     }
+}
+
+/// A whole document, with nothing in it from elsewhere.
+pub fn document(title: &str, refresh: Option<u32>, body: Markup) -> Reply {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                @if let Some(seconds) = refresh {
+                    meta http-equiv="refresh" content=(seconds);
+                }
+                title { (title) " · omega|ml" }
+                link rel="icon" href="data:,";
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body { (body) }
+        }
+    };
+    Reply::text("text/html; charset=utf-8", page.into_string())
+        .header("content-security-policy", POLICY)
+        .header("referrer-policy", "same-origin")
 }
 
 /// `Datasets`

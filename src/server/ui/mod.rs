@@ -12,6 +12,7 @@ use super::app::Call;
 use super::reply::{Failure, Reply};
 use crate::error::ErrorKind;
 use layout::Shell;
+pub use layout::document;
 
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,33 +62,13 @@ pub fn markdown(source: &str) -> String {
     };
     let events = Parser::new_ext(source, Options::ENABLE_TABLES).map(|event| match event {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
-        Event::Start(Tag::Link {
-            dest_url,
-            link_type,
-            title,
-            id,
-        }) if !safe(&dest_url) => {
-            let _ = dest_url;
-            Event::Start(Tag::Link {
-                link_type,
-                dest_url: "".into(),
-                title,
-                id,
-            })
-        }
-        Event::Start(Tag::Image {
-            dest_url,
-            link_type,
-            title,
-            id,
-        }) if !safe(&dest_url) => {
-            let _ = dest_url;
-            Event::Start(Tag::Image {
-                link_type,
-                dest_url: "".into(),
-                title,
-                id,
-            })
+        Event::Start(mut tag) => {
+            if let Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } = &mut tag
+                && !safe(dest_url)
+            {
+                *dest_url = "".into();
+            }
+            Event::Start(tag)
         }
         other => other,
     });

@@ -262,14 +262,9 @@ pub fn raw(call: &Call<'_>, noun: &str, name: &str) -> Result<Reply, Failure> {
 
 /// The columns that a model of ours was trained on.
 fn fields(call: &Call<'_>, name: &str) -> Result<Option<Vec<Field>>, Failure> {
-    if !call.om.models.runs_here(name).map_err(of_page)? {
-        return Ok(None);
-    }
     let model = call.om.models.open(name).map_err(of_page)?;
-    Ok(model
-        .training()
-        .ok()
-        .map(|training| training.schema.0.clone()))
+    let training = model.as_ref().and_then(|model| model.training().ok());
+    Ok(training.map(|training| training.schema.0.clone()))
 }
 
 fn model(call: &Call<'_>, shell: &Shell, metadata: &Metadata) -> Result<Markup, Failure> {

@@ -7,7 +7,7 @@ use crate::runtime::celery::json;
 use crate::runtime::celery::pickle::Value;
 use crate::runtime::celery::signature::Kwargs;
 use crate::runtime::control::ask;
-use crate::runtime::{Logs, TaskRecord, TaskSelection, TaskState};
+use crate::runtime::{TaskRecord, TaskSelection, TaskState};
 use crate::server::app::Call;
 use crate::server::reply::{Failure, Reply};
 use maud::{Markup, html};
@@ -121,8 +121,7 @@ pub fn task(call: &Call<'_>, shell: &Shell, id: &str) -> Result<Reply, Failure> 
 /// The latest entries of the log, the newest first.
 pub fn log(call: &Call<'_>, shell: &Shell) -> Result<Reply, Failure> {
     let week = chrono::Utc::now() - chrono::Duration::days(7);
-    let logs = Logs::open(&call.om.datasets, ".omega/logs");
-    let entries = logs.since(Some(week)).map_err(of_page)?;
+    let entries = call.logs().since(Some(week)).map_err(of_page)?;
     let content = html! {
         @if entries.is_empty() {
             p.note { "Nothing was logged in the last seven days." }
