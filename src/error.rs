@@ -75,6 +75,27 @@ impl ErrorKind {
         }
     }
 
+    /// The kind of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        use ErrorKind::*;
+        [
+            Failed,
+            Invalid,
+            Corrupt,
+            Usage,
+            NotFound,
+            Unauthorized,
+            Conflict,
+            TaskFailed,
+            Unreachable,
+            TimedOut,
+            Interrupted,
+            BrokenPipe,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+
     /// Whether the same call may succeed later.
     pub fn retryable(self) -> bool {
         matches!(self, ErrorKind::Unreachable | ErrorKind::TimedOut)

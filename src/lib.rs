@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod models;
 mod omega;
 pub mod progress;
+pub mod remote;
 pub mod runtime;
 pub mod scripts;
 pub mod server;

@@ -17,12 +17,14 @@ use crate::config::{Config, MongoSettings, StorageSettings};
 use crate::error::Result;
 use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
+use crate::remote::Server;
 use crate::runtime::{
     LocalRuntime, Models, Objects, ObjectsOf, OpenModels, QueueRuntime, RETENTION, Tasks,
 };
 use crate::scripts::Scripts;
 use crate::storage::embedded::{self, EmbeddedStorage};
 use crate::storage::mongo::{self, MongoStorage, Results};
+use crate::storage::remote::RemoteStorage;
 use crate::storage::{DEFAULT_BUCKET, Storage};
 use crate::store::Store;
 use std::path::{Path, PathBuf};
@@ -150,10 +152,10 @@ impl Omega {
     /// before it is needed.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile needs a storage this version lacks, or
-    /// names a database by what is no URL of one.
+    /// [`crate::ErrorKind::Usage`] when the profile names a database by what is no URL of
+    /// one.
     pub fn open(config: &Config, progress: Arc<dyn Progress>) -> Result<Self> {
-        let storage: Arc<dyn Storage> = match config.storage()? {
+        let storage: Arc<dyn Storage> = match config.storage() {
             StorageSettings::Directory(url) => {
                 let options = embedded::Options {
                     lock_timeout: LOCK_TIMEOUT,
@@ -163,6 +165,10 @@ impl Omega {
                 Arc::new(EmbeddedStorage::open(url.directory(), options)?)
             }
             StorageSettings::Mongo(settings) => Arc::new(database(settings, &progress)?),
+            StorageSettings::Remote(settings) => Arc::new(RemoteStorage::new(Server::open(
+                settings,
+                progress.clone(),
+            )?)),
         };
         let surroundings = Arc::new(Surroundings::of(config));
         let mut om = Self::build(
@@ -255,6 +261,11 @@ impl Omega {
             progress,
             rights: Rights::all(),
         }
+    }
+
+    /// Whose limits hold; none where there are none.
+    pub fn user(&self) -> Option<&str> {
+        self.rights.user()
     }
 
     /// The store that the command line calls `noun`.

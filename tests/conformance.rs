@@ -23,11 +23,13 @@ mod reading;
 mod records;
 #[path = "conformance/rows.rs"]
 mod rows;
+mod served;
 mod server;
 
 use omega::storage::Storage;
 use omega::storage::embedded::{EmbeddedStorage, Options};
 use omega::storage::mongo::MongoStorage;
+use std::sync::Arc;
 
 macro_rules! suite {
     ($storage:ident: $($module:ident { $($case:ident)+ })+) => {
@@ -159,5 +161,29 @@ fn mongo(case: fn(&dyn Storage)) {
     assert_eq!(report.leftovers, 0, "{report:?}");
 }
 
+/// What clients of a server see of a storage conforms, whatever the storage is.
+fn through_a_server(storage: Arc<dyn Storage>, case: fn(&dyn Storage)) {
+    let served = served::Served::of(storage.clone());
+    case(&served.storage());
+    drop(served);
+    let report = storage.check(false, &omega::progress::Silent).unwrap();
+    assert!(report.damaged.is_empty(), "{report:?}");
+    assert_eq!(report.leftovers, 0, "{report:?}");
+}
+
+fn remote(case: fn(&dyn Storage)) {
+    let home = tempfile::tempdir().unwrap();
+    let storage = EmbeddedStorage::open(&home.path().join("store"), Options::default()).unwrap();
+    through_a_server(Arc::new(storage), case);
+}
+
+fn remote_mongo(case: fn(&dyn Storage)) {
+    let options =
+        omega::storage::mongo::Options::new(omega::config::Url::new(server::mongo().database()));
+    through_a_server(Arc::new(MongoStorage::open(options).unwrap()), case);
+}
+
 conforms!(embedded);
 conforms!(mongo);
+conforms!(remote);
+conforms!(remote_mongo);

@@ -129,10 +129,12 @@ impl Storage for Guarded {
     }
 
     fn log(&self, metadata: Metadata) -> Box<dyn Log> {
-        match self.rights.check(Role::Read, &metadata.key) {
-            Ok(()) => self.storage.log(metadata),
-            Err(_) => Box::new(Locked),
-        }
+        let key = metadata.key.clone();
+        Box::new(GuardedLog {
+            read: self.rights.check(Role::Read, &key).is_ok(),
+            write: self.rights.check(Role::Write, &key).is_ok(),
+            log: self.storage.log(metadata),
+        })
     }
 
     fn check(&self, repair: bool, progress: &dyn Progress) -> Result<CheckReport> {
@@ -143,21 +145,40 @@ impl Storage for Guarded {
     }
 }
 
-/// Records and logs that are not for this user.
+/// A log as one user sees it.
+struct GuardedLog {
+    log: Box<dyn Log>,
+    read: bool,
+    write: bool,
+}
+
+impl Log for GuardedLog {
+    fn append(&self, entries: Vec<Document>) -> Result<()> {
+        match self.write {
+            true => self.log.append(entries),
+            false => Err(Error::new(
+                ErrorKind::Unauthorized,
+                "this log is not for this user to write",
+            )),
+        }
+    }
+
+    fn since(&self, time: Option<bson::DateTime>) -> Result<Vec<Document>> {
+        match self.read {
+            true => self.log.since(time),
+            false => Err(Error::new(
+                ErrorKind::Unauthorized,
+                "this log is not for this user to read",
+            )),
+        }
+    }
+}
+
+/// Records that are not for this user.
 struct Locked;
 
 fn denied() -> Error {
     Error::new(ErrorKind::Unauthorized, "this is for administrators")
-}
-
-impl Log for Locked {
-    fn append(&self, _: Vec<Document>) -> Result<()> {
-        Err(denied())
-    }
-
-    fn since(&self, _: Option<bson::DateTime>) -> Result<Vec<Document>> {
-        Err(denied())
-    }
 }
 
 impl Records for Locked {

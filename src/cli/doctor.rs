@@ -178,7 +178,7 @@ fn storage(session: &Session) -> Result<Finding> {
 
 /// The store's directory, where that is where objects live, or the one that it will be in.
 fn directory(config: &Config) -> Option<std::path::PathBuf> {
-    let Ok(StorageSettings::Directory(url)) = config.storage() else {
+    let StorageSettings::Directory(url) = config.storage() else {
         return None;
     };
     let path = url.directory();

@@ -37,7 +37,7 @@ impl Config {
             .map(str::to_owned)
             .or_else(|| self.text("OMEGA_RESULT_BACKEND"))
             .filter(|url| url.starts_with("mongodb://"));
-        let (Some(url), StorageSettings::Mongo(mut settings)) = (url, self.storage()?) else {
+        let (Some(url), StorageSettings::Mongo(mut settings)) = (url, self.storage()) else {
             return Ok(None);
         };
         let place = url.trim_start_matches("mongodb://");

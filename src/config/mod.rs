@@ -36,7 +36,7 @@ pub use locations::Locations;
 pub use profile::Profile;
 pub use profiles::{NO_PROFILE, Profiles};
 pub use secret::{MASK, Secret, Url, is_secret_name, mask_text, masked};
-pub use storage::{MongoSettings, StorageSettings};
+pub use storage::{MongoSettings, RemoteSettings, StorageSettings};
 pub use store_url::StoreUrl;
 pub use variables::Environment;
 

@@ -1,8 +1,7 @@
 //! Where objects live, as the settings say it: what it takes to open the storage, and
 //! nothing of how a storage works (spec/storage.md §1).
 
-use super::{Config, Profile, StoreUrl, Url};
-use crate::error::{Error, Result};
+use super::{Config, Profile, Secret, StoreUrl, Url};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,8 @@ pub enum StorageSettings {
     Directory(StoreUrl),
     /// The database of an omega|ml cluster.
     Mongo(MongoSettings),
+    /// A server.
+    Remote(RemoteSettings),
 }
 
 /// What it takes to reach an omega|ml database.
@@ -32,37 +33,47 @@ pub struct MongoSettings {
     pub default_bucket: String,
 }
 
+/// What it takes to reach a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSettings {
+    /// `OMEGA_RESTAPI_URL`.
+    pub url: Url,
+    /// `OMEGA_USERID`.
+    pub user: String,
+    /// `OMEGA_APIKEY`.
+    pub key: Secret,
+    /// `OMEGA_QUALIFIER`.
+    pub qualifier: Option<String>,
+    /// `CA_CERTS_PATH`: whom to trust, instead of whom the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The limit for connecting.
+    pub timeout: Duration,
+    /// What the default bucket is called here.
+    pub default_bucket: String,
+}
+
 impl Config {
     /// Where objects live.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`] when the profile's storage is not in this version.
-    pub fn storage(&self) -> Result<StorageSettings> {
+    pub fn storage(&self) -> StorageSettings {
         match &self.profile {
-            Profile::Embedded(url) => Ok(StorageSettings::Directory(url.clone())),
-            Profile::Cluster { mongo, .. } => Ok(StorageSettings::Mongo(MongoSettings {
+            Profile::Embedded(url) => StorageSettings::Directory(url.clone()),
+            Profile::Cluster { mongo, .. } => StorageSettings::Mongo(MongoSettings {
                 url: mongo.clone(),
                 tls: self.is_on("OMEGA_USESSL"),
                 ca_file: self.text("CA_CERTS_PATH").map(PathBuf::from),
                 timeout: self.typed.mongo_timeout,
                 legacy_buckets: self.is_on("OMEGA_BUCKET_FS_LEGACY"),
                 default_bucket: self.default_bucket.clone(),
-            })),
-            Profile::Remote { url, .. } => {
-                let setting = self.profile.chosen_by();
-                let origin = self
-                    .origin(setting)
-                    .map(|origin| format!(", from {origin}"))
-                    .unwrap_or_default();
-                Err(
-                    Error::usage("objects on a server are not in this version yet")
-                        .on(format!("{url} ({setting}{origin})"))
-                        .hint(
-                            "use a store in a directory: --store DIR, or an omega|ml database: \
-                             OMEGA_MONGO_URL",
-                        ),
-                )
-            }
+            }),
+            Profile::Remote { url, user, key } => StorageSettings::Remote(RemoteSettings {
+                url: url.clone(),
+                user: user.clone(),
+                key: key.clone(),
+                qualifier: self.text("OMEGA_QUALIFIER"),
+                ca_file: self.text("CA_CERTS_PATH").map(PathBuf::from),
+                timeout: self.typed.mongo_timeout,
+                default_bucket: self.default_bucket.clone(),
+            }),
         }
     }
 

@@ -2,11 +2,13 @@
 //! strings and by library callers alike; each storage runs as much of it as it can.
 
 use super::filter::Filter;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Filter, columns, grouping, sort, skip and limit, applied in this order: filter,
 /// group-by with aggregates, sort, skip, limit, columns.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Query {
     /// Rows to keep.
     pub filter: Option<Filter>,
@@ -25,7 +27,7 @@ pub struct Query {
 }
 
 /// A projection (spec/storage.md §12.3).
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub enum Columns {
     /// All data columns.
     #[default]
@@ -39,7 +41,7 @@ pub enum Columns {
 }
 
 /// One aggregate of one column; the result column is `<column>_<function>`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
     /// The column.
     pub column: String,
@@ -48,7 +50,7 @@ pub struct Aggregate {
 }
 
 /// What an aggregate computes. Nulls are left out, except by `Count`'s row count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AggregateFunction {
     /// Number of values that are not null.
     Count,
@@ -75,7 +77,7 @@ pub enum AggregateFunction {
 }
 
 /// Sort by one column; nulls come last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sort {
     /// The column.
     pub column: String,

@@ -6,6 +6,7 @@ use super::json::Json;
 use super::reply::{Failure, NO_SUCH_URL, Reply};
 use super::request::Request;
 use super::route::Route;
+use super::storage::{self, Plans, Uploads};
 use super::{ai, datasets, jobs, models, pages, scripts, services, tasks, ui};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,6 +40,8 @@ pub struct App {
     origins: Vec<String>,
     pages: bool,
     log: String,
+    uploads: Uploads,
+    plans: Plans,
 }
 
 /// How an [`App`] answers.
@@ -89,6 +92,8 @@ impl App {
             origins: options.origins,
             pages: options.pages,
             log: options.log,
+            uploads: Uploads::default(),
+            plans: Plans::default(),
         })
     }
 
@@ -137,7 +142,8 @@ impl App {
                 false => failure,
             })?;
         let om = self.om.as_user(&rights);
-        let om = match request.bucket(is_page) {
+        let by_query = is_page || matches!(route, Route::Store(_));
+        let om = match request.bucket(by_query) {
             Some(bucket) => om.bucket(&bucket),
             None => om,
         };
@@ -165,6 +171,7 @@ impl App {
             (Route::AiAction(name, action), _) => ai::action(&call, name, action),
             (Route::OpenAi(action), _) => ai::named_in_body(&call, action),
             (Route::AiModels, _) => ai::models(&call),
+            (Route::Store(route), method) => Ok(storage::answer(&call, route, method)),
             (Route::Page(page), method) => Ok(ui::show(&call, page, method)),
             _ => Err(Failure::new(404, NO_SUCH_URL)),
         }
@@ -267,6 +274,16 @@ impl Call<'_> {
     pub fn runs_here(&self) -> bool {
         let workers = self.app.workers.as_ref();
         workers.is_none_or(|workers| !workers.run_all)
+    }
+
+    /// What is being written.
+    pub fn uploads(&self) -> &Uploads {
+        &self.app.uploads
+    }
+
+    /// What is about to be read.
+    pub fn plans(&self) -> &Plans {
+        &self.app.plans
     }
 
     /// What workers have logged in the bucket.

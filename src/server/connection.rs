@@ -6,9 +6,11 @@ use super::metrics::Metrics;
 use super::reply::{Failure, Reply};
 use super::request::Request;
 use super::route::Route;
+use super::stream;
 use super::tls::Tls;
 use crate::error::{Error, Result};
 use crate::runtime::task_id;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
@@ -16,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +39,10 @@ const BODIES: usize = 8;
 /// Bytes of a head.
 const HEAD: usize = 64 << 10;
 
-type Response = hyper::Response<Full<Bytes>>;
+/// How long a client may take no bytes of an answer that is made while it is sent.
+const STALL: Duration = Duration::from_secs(120);
+
+type Response = hyper::Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 /// What all connections share.
 pub struct Shared {
@@ -187,17 +193,18 @@ async fn answer(request: hyper::Request<Incoming>, peer: IpAddr, shared: Arc<Sha
         Some(target) => target.as_str().to_owned(),
         None => head.uri.path().to_owned(),
     };
-    let (route, reply) = match read(&head, &method, &target, body, peer, &shared).await {
+    let (route, (mut reply, turn)) = match read(&head, &method, &target, body, peer, &shared).await
+    {
         // The room of the body is its own until the answer is made.
         Ok((request, _room)) => {
-            let route = Route::of(&request.path);
+            let route = Route::asked(&request.path, &request.raw_path);
             let label = route.label();
             shared.metrics.running.inc();
             let reply = run(request, route, &shared).await;
             shared.metrics.running.dec();
             (label, reply)
         }
-        Err(failure) => ("none", failure.to_reply()),
+        Err(failure) => ("none", (failure.to_reply(), None)),
     };
     let took = began.elapsed();
     shared.metrics.answered(route, &method, reply.status, took);
@@ -211,7 +218,11 @@ async fn answer(request: hyper::Request<Incoming>, peer: IpAddr, shared: Arc<Sha
         milliseconds = took.as_secs_f64() * 1e3,
         request = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
     );
+    let stream = reply.stream.take().filter(|_| method != "HEAD");
     let mut response = response(reply);
+    if let Some(stream) = stream {
+        *response.body_mut() = stream::start(stream, STALL, turn).boxed_unsync();
+    }
     if let Some(id) = id {
         response.headers_mut().insert("x-request-id", id);
     }
@@ -252,41 +263,50 @@ async fn read(
     Ok((request, room))
 }
 
-/// Runs a request on a thread of its own, when it is its turn.
-async fn run(request: Request, route: Route, shared: &Arc<Shared>) -> Reply {
+/// Runs a request on a thread of its own, when it is its turn, which lasts until the answer
+/// is sent where it is made meanwhile.
+async fn run(
+    request: Request,
+    route: Route,
+    shared: &Arc<Shared>,
+) -> (Reply, Option<OwnedSemaphorePermit>) {
     // What tells how the server does must not wait for what it does.
     match route {
-        Route::Alive => return shared.app.answer(&request, &route),
+        Route::Alive => return (shared.app.answer(&request, &route), None),
         Route::Metrics if request.method == "GET" => {
-            return Reply::text(
+            let reply = Reply::text(
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 shared.metrics.text(),
             );
+            return (reply, None);
         }
         _ => {}
     }
-    let busy = || Failure::busy(503, "the server is busy", 1).to_reply();
+    let busy = || (Failure::busy(503, "the server is busy", 1).to_reply(), None);
     let turn = shared.requests.clone().acquire_owned();
     let Ok(Ok(turn)) = tokio::time::timeout(TURN, turn).await else {
         return busy();
     };
     let app = shared.app.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        app.answer(&request, &route)
-    });
+    let work = tokio::task::spawn_blocking(move || (app.answer(&request, &route), Some(turn)));
     match tokio::time::timeout(shared.limits.answer_time, work).await {
-        Ok(Ok(reply)) => reply,
+        Ok(Ok(answered)) => answered,
         Ok(Err(error)) => {
             tracing::error!("a request could not be answered: {error}");
-            Failure::new(500, "Internal Server Error").to_reply()
+            (Failure::new(500, "Internal Server Error").to_reply(), None)
         }
-        Err(_) => Failure::busy(504, "the answer took too long", 5).to_reply(),
+        Err(_) => (
+            Failure::busy(504, "the answer took too long", 5).to_reply(),
+            None,
+        ),
     }
 }
 
 fn response(reply: Reply) -> Response {
-    let mut response = hyper::Response::new(Full::new(Bytes::from(reply.body)));
+    let mut response = {
+        let body = Full::new(Bytes::from(reply.body)).map_err(|never| match never {});
+        hyper::Response::new(body.boxed_unsync())
+    };
     *response.status_mut() = hyper::StatusCode::from_u16(reply.status)
         .unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -19,6 +19,8 @@ mod request;
 mod route;
 mod scripts;
 mod services;
+mod storage;
+mod stream;
 mod tasks;
 mod tls;
 mod ui;

@@ -4,9 +4,12 @@ use super::json::Json;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::celery::repr;
 use crate::runtime::task_id;
+use std::io::{self, Write};
+
+/// What writes a body while it is sent.
+pub type Stream = Box<dyn FnOnce(Box<dyn Write + Send>) -> io::Result<()> + Send>;
 
 /// An answer.
-#[derive(Debug, Clone)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
@@ -16,27 +19,47 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What makes the body instead, as it is sent.
+    pub stream: Option<Stream>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reply {
     /// 200 with JSON.
     pub fn json(value: &Json) -> Self {
+        Reply::bytes("application/json", value.to_body().into_bytes())
+    }
+
+    /// 200 with bytes.
+    pub fn bytes(content_type: &'static str, body: Vec<u8>) -> Self {
         Reply {
             status: 200,
-            content_type: "application/json",
+            content_type,
             headers: Vec::new(),
-            body: value.to_body().into_bytes(),
+            body,
+            stream: None,
+        }
+    }
+
+    /// 200 with a body that is made while it is sent.
+    pub fn streamed(content_type: &'static str, stream: Stream) -> Self {
+        Reply {
+            stream: Some(stream),
+            ..Reply::bytes(content_type, Vec::new())
         }
     }
 
     /// 200 with other text.
     pub fn text(content_type: &'static str, text: impl Into<String>) -> Self {
-        Reply {
-            status: 200,
-            content_type,
-            headers: Vec::new(),
-            body: text.into().into_bytes(),
-        }
+        Reply::bytes(content_type, text.into().into_bytes())
     }
 
     /// With another status code.

@@ -68,7 +68,8 @@ impl Request {
         named.next().map(|(_, value)| value)
     }
 
-    /// The bucket that is asked for: by a header, or, on pages, by the query or a form.
+    /// The bucket that is asked for: by a header, or, on pages and in stores, by the query or
+    /// a form.
     pub fn bucket(&self, page: bool) -> Option<String> {
         let named = self.header("bucket").map(str::to_owned);
         let of_page = || {

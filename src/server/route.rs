@@ -1,6 +1,7 @@
 //! Which resource a path names (spec/rest.md §3). Names may hold slashes, and the action
 //! is what follows the last one.
 
+use super::storage::StoreRoute;
 use super::ui::Page;
 
 /// What a request is about.
@@ -36,6 +37,8 @@ pub enum Route {
     AiModels,
     /// An action of the generative model that the body names.
     OpenAi(&'static str),
+    /// The storage, for programs of ours.
+    Store(StoreRoute),
     /// A page of the dashboard.
     Page(Page),
     /// The start page.
@@ -62,6 +65,11 @@ pub enum Route {
 }
 
 impl Route {
+    /// What a request names by a path, decoded and as it was sent.
+    pub fn asked(path: &str, raw_path: &str) -> Self {
+        StoreRoute::of(raw_path).map_or_else(|| Self::of(path), Route::Store)
+    }
+
     /// What the decoded `path` names.
     pub fn of(path: &str) -> Self {
         match path {
@@ -146,6 +154,7 @@ impl Route {
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
             Route::Page(page) => page.methods(),
+            Route::Store(route) => route.methods(),
             Route::Action(..) => &["GET", "PUT"],
             Route::Dataset(_) => &["GET", "PUT", "DELETE"],
             Route::Script(_) | Route::RunJob(_) => &["POST"],
@@ -159,6 +168,7 @@ impl Route {
     pub fn label(&self) -> &'static str {
         match self {
             Route::Ping => "ping",
+            Route::Store(_) => "store",
             Route::Model(_) | Route::Action(..) => "model",
             Route::Dataset(_) => "dataset",
             Route::Script(_) => "script",

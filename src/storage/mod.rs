@@ -28,6 +28,7 @@ pub mod mongo;
 mod projection;
 pub mod records;
 mod refusal;
+pub mod remote;
 mod schema;
 
 pub use crate::config::DEFAULT_BUCKET;
@@ -245,7 +246,7 @@ pub struct Scan {
 }
 
 /// Starts to read rows in batches.
-pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<DataFrame>>>>>;
+pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<DataFrame>>>> + Send>;
 
 /// An open blob.
 pub trait Blob: Read + Seek + Send {

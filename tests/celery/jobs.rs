@@ -55,10 +55,15 @@ fn python_schedules_and_om_runs_it() {
     stack.python("get(on('rust').job('scheduled-job').schedule(run_at='every 5 minutes'))");
     let read = stack.python("om.jobs.metadata('scheduled-job').attributes['config']['run-at']");
     assert_eq!(read, "*/5 * * * *");
-    // As if it was due: both, Python's beat through om's worker, and om's scheduler.
+    // A time far from now, so that no other comes due while this runs.
     stack.python(
         "import datetime\n\
-         meta = om.jobs.metadata('scheduled-job')\n\
+         far = datetime.date.today() + datetime.timedelta(days=180)\n\
+         get(on('rust').job('scheduled-job').schedule(run_at=f'0 0 1 {far.month} *'))",
+    );
+    // As if it was due: both, Python's beat through om's worker, and om's scheduler.
+    stack.python(
+        "meta = om.jobs.metadata('scheduled-job')\n\
          due = datetime.datetime.now().replace(microsecond=0) - datetime.timedelta(seconds=20)\n\
          meta.attributes['triggers'] = [{'event-kind': 'scheduled', 'event': due.isoformat(), 'run-at': due, 'status': 'PENDING'}]\n\
          meta.save()\n\

@@ -14,10 +14,11 @@ mod tests;
 pub use order::Order;
 
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A condition on rows. Comparisons with null are not true, as in SQL.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Filter {
     /// All of them; true when empty.
     And(Vec<Filter>),
@@ -30,7 +31,7 @@ pub enum Filter {
 }
 
 /// One column against a literal.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Test {
     /// The column; a dot descends into a nested field.
     pub column: String,
@@ -39,7 +40,7 @@ pub struct Test {
 }
 
 /// Comparisons (spec/storage.md §12.1 and what SQL users expect).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Op {
     /// Equal.
     Eq(Value),
@@ -74,7 +75,7 @@ pub enum Op {
 }
 
 /// A literal.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// Null.
     Null,
@@ -89,7 +90,7 @@ pub enum Value {
 }
 
 /// Types that a filter can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ValueType {
     /// Floating point.
     Double,

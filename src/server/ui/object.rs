@@ -245,12 +245,7 @@ pub fn raw(call: &Call<'_>, noun: &str, name: &str) -> Result<Reply, Failure> {
         .next()
         .unwrap_or(name)
         .replace(['"', '\\'], "_");
-    let reply = Reply {
-        status: 200,
-        content_type: kind.unwrap_or("application/octet-stream"),
-        headers: Vec::new(),
-        body,
-    };
+    let reply = Reply::bytes(kind.unwrap_or("application/octet-stream"), body);
     Ok(match kind {
         Some(_) => reply,
         None => reply.header(

@@ -1,0 +1,92 @@
+//! Bodies that are made while they are sent, by a thread that waits for who reads.
+
+use super::reply::Stream;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Bytes;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Bytes that are sent at a time.
+const BLOCK: usize = 256 << 10;
+
+/// Blocks that wait to be read.
+const WAITING: usize = 4;
+
+/// Starts to make a body; who takes nothing of it for `stall` is cut off. `turn` is kept
+/// until the body has been made.
+pub fn start(
+    stream: Stream,
+    stall: Duration,
+    turn: impl Send + 'static,
+) -> Channel<Bytes, io::Error> {
+    let (sender, body) = Channel::new(WAITING);
+    let handle = Handle::current();
+    let outgoing = Outgoing(Arc::new(Mutex::new(Inner {
+        sender: Some(sender),
+        handle: handle.clone(),
+        block: Vec::new(),
+        stall,
+    })));
+    handle.spawn_blocking(move || {
+        let _turn = turn;
+        let made = stream(Box::new(outgoing.clone())).and_then(|()| outgoing.clone().flush());
+        let sender = outgoing.lock().sender.take();
+        if let (Err(error), Some(sender)) = (made, sender) {
+            tracing::debug!("an answer was cut short: {error}");
+            sender.abort(error);
+        }
+    });
+    body
+}
+
+#[derive(Clone)]
+struct Outgoing(Arc<Mutex<Inner>>);
+
+struct Inner {
+    sender: Option<Sender<Bytes, io::Error>>,
+    handle: Handle,
+    block: Vec<u8>,
+    stall: Duration,
+}
+
+impl Outgoing {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn send(&mut self) -> io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let block = Bytes::from(std::mem::take(&mut self.block));
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let sender = self.sender.as_mut().ok_or_else(gone)?;
+        let sent = tokio::time::timeout(self.stall, sender.send_data(block));
+        match self.handle.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(gone()),
+        }
+    }
+}
+
+impl Write for Outgoing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut inner = self.lock();
+        if inner.block.capacity() == 0 {
+            inner.block.reserve(BLOCK.max(bytes.len()));
+        }
+        inner.block.extend_from_slice(bytes);
+        if inner.block.len() >= BLOCK {
+            inner.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().send()
+    }
+}

@@ -1,0 +1,240 @@
+//! Rows behind a server: the server plans the query and runs as much of it as it can when
+//! the frame is collected. Rows come in pieces; after a break they go on where they ended,
+//! if the object is still the same.
+
+use super::RemoteStorage;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::frame::Query;
+use crate::remote::{Ask, Pieces, wire};
+use crate::storage::{Batches, Metadata, Scan};
+use bson::doc;
+use polars::prelude::{
+    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, IpcStreamReader, LazyFrame, PolarsError,
+    PolarsResult, ScanArgsAnonymous, SchemaRef, SerReader,
+};
+use std::any::Any;
+use std::io::Cursor;
+use std::sync::Arc;
+
+/// How often rows are asked for again after a break.
+const ATTEMPTS: u32 = 5;
+
+/// Plans a query on a server.
+pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) -> Result<Scan> {
+    let key = metadata.key.to_string();
+    let ask = Ask::post(wire::object_path(&metadata.key, "plan"))
+        .of(&metadata.key.bucket)
+        .repeatable()
+        .document(&doc! {
+            "as": wire::identity(metadata)?, "query": wire::query(query)?,
+        })?;
+    let plan = storage.server.ask(&ask)?.document()?;
+    let empty = plan
+        .get_binary_generic("schema")
+        .map_err(|_| Error::invalid("the server's answer is not understood").on(key))?;
+    let empty = decoded(empty.clone())?;
+    let scan = plan
+        .get_str("scan")
+        .map_err(|_| Error::invalid("the server's answer is not understood"))?;
+    let table = Arc::new(Table {
+        storage: storage.clone(),
+        metadata: metadata.clone(),
+        scan: scan.to_owned(),
+        schema: empty.schema().clone(),
+    });
+    let batches: Batches = {
+        let table = table.clone();
+        Box::new(move || Ok(Box::new(table.batches(None, None)?)))
+    };
+    let arguments = ScanArgsAnonymous {
+        schema: Some(table.schema.clone()),
+        name: "om server",
+        ..ScanArgsAnonymous::default()
+    };
+    let frame = LazyFrame::anonymous_scan(table, arguments)
+        .map_err(|error| Error::failed("cannot plan the query").because(error))?;
+    Ok(Scan {
+        frame,
+        rest: wire::query_of(&plan, "rest")?,
+        batches: Some(batches),
+        command: plan.get_document("command").ok().cloned(),
+    })
+}
+
+/// The rows of a plan on a server.
+#[derive(Clone)]
+struct Table {
+    storage: RemoteStorage,
+    metadata: Metadata,
+    scan: String,
+    schema: SchemaRef,
+}
+
+impl Table {
+    fn batches(&self, columns: Option<&[String]>, limit: Option<u64>) -> Result<RemoteBatches> {
+        let mut batches = RemoteBatches {
+            table: self.clone(),
+            columns: columns.map(<[String]>::to_vec),
+            limit,
+            tag: None,
+            pieces: None,
+            rows: 0,
+            breaks: 0,
+            done: false,
+        };
+        batches.start()?;
+        Ok(batches)
+    }
+
+    fn read(&self, columns: Option<&[String]>, limit: Option<u64>) -> Result<DataFrame> {
+        let mut whole: Option<DataFrame> = None;
+        for batch in self.batches(columns, limit)? {
+            let batch = batch?;
+            match &mut whole {
+                None => whole = Some(batch),
+                Some(whole) => {
+                    whole
+                        .vstack_mut_owned(batch)
+                        .map_err(|error| Error::failed("cannot join rows").because(error))?;
+                }
+            }
+        }
+        Ok(whole.unwrap_or_else(|| DataFrame::empty_with_schema(&self.schema)))
+    }
+}
+
+impl AnonymousScan for Table {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn allows_projection_pushdown(&self) -> bool {
+        true
+    }
+
+    fn scan(&self, arguments: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let columns: Option<Vec<String>> = arguments.with_columns.as_ref().map(|names| {
+            let wanted = |name: &&polars::prelude::PlSmallStr| names.iter().any(|one| one == *name);
+            let known = self.schema.iter_names().filter(wanted);
+            let mut known: Vec<String> = known.map(ToString::to_string).collect();
+            if known.is_empty() {
+                // There have to be rows to count.
+                known.extend(self.schema.iter_names().next().map(ToString::to_string));
+            }
+            known
+        });
+        let limit = arguments
+            .n_rows
+            .filter(|_| arguments.predicate.is_none())
+            .map(|rows| rows as u64);
+        let frame = self.read(columns.as_deref(), limit).map_err(carried)?;
+        let frame = match columns {
+            Some(columns) => frame.select(columns)?,
+            None => frame,
+        };
+        match arguments.predicate {
+            Some(predicate) => frame.lazy().filter(predicate).collect(),
+            None => Ok(match arguments.n_rows {
+                Some(rows) => frame.head(Some(rows)),
+                None => frame,
+            }),
+        }
+    }
+}
+
+/// An error of ours on its way through Polars.
+fn carried(error: Error) -> PolarsError {
+    PolarsError::IO {
+        error: Arc::new(std::io::Error::other(error)),
+        msg: None,
+    }
+}
+
+/// Rows as they come.
+struct RemoteBatches {
+    table: Table,
+    columns: Option<Vec<String>>,
+    limit: Option<u64>,
+    /// The state of the object that is read.
+    tag: Option<String>,
+    pieces: Option<Pieces>,
+    /// Rows that have come.
+    rows: u64,
+    breaks: u32,
+    done: bool,
+}
+
+impl RemoteBatches {
+    /// Asks for the rows that have not come yet.
+    fn start(&mut self) -> Result<()> {
+        let key = &self.table.metadata.key;
+        let mut body = doc! {
+            "scan": &self.table.scan,
+            "skip": i64::try_from(self.rows).unwrap_or(i64::MAX),
+        };
+        if let Some(columns) = &self.columns {
+            body.insert("columns", columns.as_slice());
+        }
+        if let Some(limit) = self.limit {
+            body.insert("limit", i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+        if let Some(tag) = &self.tag {
+            body.insert("tag", tag);
+        }
+        let ask = Ask::post(wire::object_path(key, "rows"))
+            .of(&key.bucket)
+            .repeatable()
+            .document(&body)?;
+        let answer = self.table.storage.server.ask(&ask)?;
+        self.tag = answer.header("etag").map(str::to_owned);
+        self.pieces = Some(Pieces::of(answer.body));
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Option<DataFrame>> {
+        loop {
+            if self.pieces.is_none() {
+                self.start()?;
+            }
+            let piece = self.pieces.as_mut().and_then(Iterator::next).transpose();
+            match piece {
+                Ok(None) => return Ok(None),
+                Ok(Some(piece)) => {
+                    self.breaks = 0;
+                    let frame = decoded(piece)?;
+                    self.rows += frame.height() as u64;
+                    return Ok(Some(frame));
+                }
+                Err(error) if error.kind() == ErrorKind::Unreachable && self.tag.is_some() => {
+                    self.breaks += 1;
+                    if self.breaks >= ATTEMPTS {
+                        return Err(error);
+                    }
+                    tracing::debug!("rows after {} are asked for again: {error}", self.rows);
+                    self.pieces = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Iterator for RemoteBatches {
+    type Item = Result<DataFrame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let read = self.read();
+        self.done = !matches!(read, Ok(Some(_)));
+        read.transpose()
+    }
+}
+
+/// The rows in an Arrow stream.
+fn decoded(bytes: Vec<u8>) -> Result<DataFrame> {
+    IpcStreamReader::new(Cursor::new(bytes))
+        .finish()
+        .context(|| "the server's rows are not understood")
+}
