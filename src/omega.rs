@@ -19,7 +19,8 @@ use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
 use crate::remote::Server;
 use crate::runtime::{
-    LocalRuntime, Models, Objects, ObjectsOf, OpenModels, QueueRuntime, RETENTION, Tasks,
+    LocalRuntime, Models, Objects, ObjectsOf, OpenModels, QueueRuntime, RETENTION, RemoteRuntime,
+    Tasks,
 };
 use crate::scripts::Scripts;
 use crate::storage::embedded::{self, EmbeddedStorage};
@@ -53,6 +54,8 @@ pub struct Omega {
     /// The storage without anybody's limits, for tasks that somebody was allowed to run.
     bare: Arc<dyn Storage>,
     results: Option<Results>,
+    /// The server that the objects are behind.
+    server: Option<Arc<Server>>,
     surroundings: Arc<Surroundings>,
     progress: Arc<dyn Progress>,
     rights: Rights,
@@ -155,6 +158,7 @@ impl Omega {
     /// [`crate::ErrorKind::Usage`] when the profile names a database by what is no URL of
     /// one.
     pub fn open(config: &Config, progress: Arc<dyn Progress>) -> Result<Self> {
+        let mut server = None;
         let storage: Arc<dyn Storage> = match config.storage() {
             StorageSettings::Directory(url) => {
                 let options = embedded::Options {
@@ -165,10 +169,10 @@ impl Omega {
                 Arc::new(EmbeddedStorage::open(url.directory(), options)?)
             }
             StorageSettings::Mongo(settings) => Arc::new(database(settings, &progress)?),
-            StorageSettings::Remote(settings) => Arc::new(RemoteStorage::new(Server::open(
-                settings,
-                progress.clone(),
-            )?)),
+            StorageSettings::Remote(settings) => {
+                let open = Server::open(settings, progress.clone())?;
+                Arc::new(RemoteStorage::new(server.insert(open).clone()))
+            }
         };
         let surroundings = Arc::new(Surroundings::of(config));
         let mut om = Self::build(
@@ -179,6 +183,7 @@ impl Omega {
             surroundings,
         );
         om.results = results(config, &om.progress)?;
+        om.server = server;
         Ok(om)
     }
 
@@ -210,6 +215,7 @@ impl Omega {
         Omega {
             bare: self.bare.clone(),
             results: self.results.clone(),
+            server: self.server.clone(),
             rights: self.rights.clone(),
             ..om
         }
@@ -257,6 +263,7 @@ impl Omega {
             bare: storage.clone(),
             storage,
             results: None,
+            server: None,
             surroundings,
             progress,
             rights: Rights::all(),
@@ -318,6 +325,12 @@ impl Omega {
     /// Runs tasks in this process.
     pub fn local_runtime(&self) -> LocalRuntime {
         LocalRuntime::new(self.work(), self.tasks())
+    }
+
+    /// Has tasks run by the server that the objects are behind, if they are behind one.
+    pub fn remote_runtime(&self) -> Option<RemoteRuntime> {
+        let server = self.server.clone()?;
+        Some(RemoteRuntime::new(server, self.work(), &self.bucket))
     }
 
     /// Sends tasks to the workers of `label` on a broker.

@@ -7,7 +7,7 @@ use crate::config::{Config, Profile};
 use crate::error::Result;
 use crate::omega::Omega;
 use crate::progress::Progress;
-use crate::runtime::{Action, QueueRuntime, Runtime};
+use crate::runtime::{Action, Runtime};
 use crate::storage::Metadata;
 use crate::store::{Listing, kinds};
 use clap_complete::engine::ArgValueCompleter;
@@ -22,28 +22,32 @@ impl Session {
         Omega::open(self.config()?, self.progress())
     }
 
-    /// What runs tasks that one waits for: the workers of a cluster that has some, or of
-    /// the label that is asked for; else this process.
+    /// What runs tasks that one waits for: the server that the objects are behind, the
+    /// workers of a cluster that has some, or of the label that is asked for; else this
+    /// process.
     pub fn runtime(&self, om: &Omega, label: Option<&str>) -> Result<Box<dyn Runtime>> {
         let config = self.config()?;
-        let has_broker = matches!(
+        let has_workers = matches!(
             config.profile(),
-            Profile::Cluster {
-                broker: Some(_),
-                ..
-            }
+            Profile::Remote { .. }
+                | Profile::Cluster {
+                    broker: Some(_),
+                    ..
+                }
         );
-        let elsewhere = label.map_or(has_broker, |label| label != "local");
-        Ok(match elsewhere && !config.local_runtime() {
-            true => Box::new(self.workers(om)?),
-            false => Box::new(om.local_runtime()),
-        })
+        let elsewhere = label.map_or(has_workers, |label| label != "local");
+        match elsewhere && !config.local_runtime() {
+            true => self.workers(om),
+            false => Ok(Box::new(om.local_runtime())),
+        }
     }
 
-    /// What sends tasks to workers.
-    pub fn workers(&self, om: &Omega) -> Result<QueueRuntime> {
-        let config = self.config()?;
-        Ok(om.queue_runtime(self.broker()?, &config.worker_label()))
+    /// What sends tasks to workers, and keeps the book of them.
+    pub fn workers(&self, om: &Omega) -> Result<Box<dyn Runtime>> {
+        Ok(match om.remote_runtime() {
+            Some(remote) => Box::new(remote),
+            None => Box::new(om.queue_runtime(self.broker()?, &self.config()?.worker_label())),
+        })
     }
 
     /// The broker of the profile, for a client: one bounded attempt to reach it.

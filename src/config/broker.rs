@@ -67,23 +67,24 @@ impl Config {
                     .and_then(|settings| settings.get("BROKER_URL")?.as_str())
                     .map(Url::new);
                 Ok(BrokerSettings::Amqp(AmqpSettings {
-                    url: celery
-                        .or_else(|| broker.clone())
-                        .ok_or_else(|| {
-                            // omega|ml's default has a password that everybody knows.
-                            Error::usage("this profile has no broker, so it has no workers")
-                                .on("OMEGA_BROKER")
-                                .hint("om config set OMEGA_BROKER - (amqp://user:password@host:5672//)")
-                        })?,
+                    url: celery.or_else(|| broker.clone()).ok_or_else(|| {
+                        // omega|ml's default has a password that everybody knows.
+                        Error::usage("this profile has no broker, so it has no workers")
+                            .on("OMEGA_BROKER")
+                            .hint("om config set OMEGA_BROKER - (amqp://user:password@host:5672//)")
+                    })?,
                     tls: self.is_on("OMEGA_USESSL"),
                     ca_file: self.text("CA_CERTS_PATH").map(PathBuf::from),
                 }))
             }
             Profile::Remote { url, .. } => Err(Error::usage(
-                "tasks on a server are not in this version yet",
+                "a server keeps its broker and its workers to itself",
             )
             .on(url.to_string())
-            .hint("use a store in a directory: --store DIR, or a cluster: OMEGA_MONGO_URL and OMEGA_BROKER")),
+            .hint(
+                "run this where the server runs, or with the profile of its cluster: \
+                 OMEGA_MONGO_URL and OMEGA_BROKER",
+            )),
         }
     }
 }

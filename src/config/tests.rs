@@ -191,17 +191,15 @@ fn the_strongest_of_the_three_urls_chooses_the_profile() {
         let config = machine.load().unwrap();
         assert_eq!(config.profile().kind(), kind, "case {number}");
         match config.storage() {
-            Ok(StorageSettings::Directory(_)) => assert_eq!(kind, "embedded"),
-            Ok(StorageSettings::Mongo(mongo)) => {
+            StorageSettings::Directory(_) => assert_eq!(kind, "embedded"),
+            StorageSettings::Mongo(mongo) => {
                 assert_eq!(kind, "cluster");
                 assert_eq!(mongo.url.to_string(), "mongodb://***@db/x");
             }
-            Err(error) => {
-                assert_eq!((kind, error.kind()), ("remote", ErrorKind::Usage));
-                assert!(
-                    error.to_string().contains("not in this version yet"),
-                    "{error}"
-                );
+            StorageSettings::Remote(remote) => {
+                assert_eq!(kind, "remote");
+                assert_eq!((remote.url.reveal(), remote.user.as_str()), ("https://hub", "u"));
+                assert!(!format!("{remote:?}").contains("\"k\""));
             }
         }
     }
@@ -212,7 +210,7 @@ fn the_default_store_is_in_the_data_directory() {
     let machine = Machine::new();
     let config = machine.load().unwrap();
     assert_eq!(
-        config.storage().unwrap(),
+        config.storage(),
         StorageSettings::Directory(StoreUrl::from_directory(machine.path("data/store")))
     );
     assert_eq!(config.origin("OMEGA_STORE_URL"), Some(&Origin::Default));
@@ -404,7 +402,7 @@ fn secrets_never_show() {
 fn a_cluster_has_its_own_settings() {
     let mut machine = Machine::new();
     machine.write("project/config.yml", "OMEGA_MONGO_URL: mongodb://db/x");
-    let mongo = |machine: &Machine| match machine.load().unwrap().storage().unwrap() {
+    let mongo = |machine: &Machine| match machine.load().unwrap().storage() {
         StorageSettings::Mongo(mongo) => mongo,
         other => panic!("{other:?}"),
     };
@@ -446,7 +444,7 @@ fn a_cluster_has_its_own_settings() {
     let mongo = mongo(&machine);
     assert!(!mongo.tls && !mongo.legacy_buckets);
     let limit = Duration::from_millis(30);
-    match machine.load().unwrap().in_a_hurry(limit).storage().unwrap() {
+    match machine.load().unwrap().in_a_hurry(limit).storage() {
         StorageSettings::Mongo(mongo) => assert_eq!(mongo.timeout, limit),
         other => panic!("{other:?}"),
     }

@@ -20,6 +20,9 @@ const CHECK: Duration = Duration::from_millis(50);
 /// How often a request is sent that can be sent again.
 const ATTEMPTS: u32 = 5;
 
+/// How long the last words of who stops may take.
+const LAST: Duration = Duration::from_secs(1);
+
 /// The pause before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -241,7 +244,33 @@ impl Server {
         Err(Error::failed("the server was not asked"))
     }
 
+    /// Sends a request that a moment is left for, whoever wants to stop.
+    pub fn last_words(self: &Arc<Self>, ask: &Ask<'_>) {
+        let sent = self.request(ask).map(|request| {
+            self.runtime
+                .block_on(async { tokio::time::timeout(LAST, request.send()).await })
+        });
+        if !matches!(sent, Ok(Ok(Ok(_)))) {
+            tracing::debug!("{} {} was not heard", ask.method, ask.path);
+        }
+    }
+
     fn once(self: &Arc<Self>, ask: &Ask<'_>) -> std::result::Result<Answer, Failed> {
+        let request = self.request(ask)?;
+        tracing::debug!("{} {}{}", ask.method, self.settings.url, ask.path);
+        let response = self.wait(request.send())?;
+        let response = response.map_err(|error| self.lost(error))?;
+        if response.status().is_success() {
+            return Ok(Answer {
+                status: response.status().as_u16(),
+                headers: response.headers().clone(),
+                body: Body::new(self.clone(), response),
+            });
+        }
+        Err(self.refused(response))
+    }
+
+    fn request(&self, ask: &Ask<'_>) -> Result<reqwest::RequestBuilder> {
         let client = self.client()?;
         let url = self.address(ask)?;
         let settings = &self.settings;
@@ -266,17 +295,7 @@ impl Server {
                 .header(wire::DIGEST, wire::digest(body))
                 .body(body.clone());
         }
-        tracing::debug!("{} {}{}", ask.method, settings.url, ask.path);
-        let response = self.wait(request.send())?;
-        let response = response.map_err(|error| self.lost(error))?;
-        if response.status().is_success() {
-            return Ok(Answer {
-                status: response.status().as_u16(),
-                headers: response.headers().clone(),
-                body: Body::new(self.clone(), response),
-            });
-        }
-        Err(self.refused(response))
+        Ok(request)
     }
 
     fn address(&self, ask: &Ask<'_>) -> Result<reqwest::Url> {

@@ -5,7 +5,9 @@ use super::celery::exception::Exception;
 use super::celery::message::TaskMessage;
 use super::celery::results;
 use super::tracking::{self, TaskTrack};
-use super::{ModelCall, Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, Tasks};
+use super::{
+    ModelCall, Objects, Outcome, Runtime, SubmitOptions, TaskCall, TaskRecord, TaskSelection, Tasks,
+};
 use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,11 @@ impl LocalRuntime {
     }
 }
 
+fn outlives() -> Error {
+    Error::usage("a task of this process cannot outlive it")
+        .hint("leave --local-runtime or --async out")
+}
+
 impl Runtime for LocalRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
         self.objects.check_run(call)?;
@@ -89,8 +96,15 @@ impl Runtime for LocalRuntime {
     }
 
     fn submit(&self, _call: &TaskCall, _options: &SubmitOptions) -> Result<String> {
-        Err(Error::usage("a task of this process cannot outlive it")
-            .hint("leave --local-runtime or --async out"))
+        Err(outlives())
+    }
+
+    fn submit_as(&self, _id: &str, _call: &TaskCall, _options: &SubmitOptions) -> Result<()> {
+        Err(outlives())
+    }
+
+    fn tasks(&self, selection: &TaskSelection) -> Result<Vec<TaskRecord>> {
+        self.tasks.list(selection)
     }
 
     fn task(&self, id: &str) -> Result<TaskRecord> {

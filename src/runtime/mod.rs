@@ -12,6 +12,7 @@ mod model;
 mod objects;
 mod queue;
 mod record;
+mod remote;
 mod script;
 mod tasks;
 pub mod tracking;
@@ -26,6 +27,7 @@ pub use model::{Action, ModelCall};
 pub use objects::{Models, Objects, OpenModels};
 pub use queue::{QueueRuntime, outcome};
 pub use record::{TaskError, TaskRecord, TaskState};
+pub use remote::{RemoteRuntime, options_of};
 pub use tasks::{Claim, Ending, LEASE, RETENTION, TaskSelection, Tasks};
 pub use worker::{ObjectsOf, WorkerOptions, WorkerReport, WorkerResources, work};
 
@@ -92,6 +94,13 @@ pub trait Runtime {
 
     /// Submits a task that nobody waits for; answers its id.
     fn submit(&self, call: &TaskCall, options: &SubmitOptions) -> Result<String>;
+
+    /// Submits a task under an id of the caller's. Submitted again it is the same task, which
+    /// is run once.
+    fn submit_as(&self, id: &str, call: &TaskCall, options: &SubmitOptions) -> Result<()>;
+
+    /// Tasks, newest first.
+    fn tasks(&self, selection: &TaskSelection) -> Result<Vec<TaskRecord>>;
 
     /// What became of a task.
     ///

@@ -15,7 +15,7 @@ use super::celery::repr;
 use super::celery::results::{self, MetadataText};
 use super::celery::serial::Serializer;
 use super::record::{TaskError, TaskRecord, TaskState};
-use super::tasks::{Ending, Tasks};
+use super::tasks::{Ending, TaskSelection, Tasks};
 use super::tracking;
 use super::worker::RETRIES_HEADER;
 use super::{Objects, Outcome, Runtime, SubmitOptions};
@@ -100,11 +100,6 @@ impl QueueRuntime {
         &self.broker
     }
 
-    /// The book of tasks.
-    pub fn tasks(&self) -> &Tasks {
-        &self.tasks
-    }
-
     /// The label that a task is sent to.
     pub fn label<'a>(&'a self, options: &'a SubmitOptions) -> &'a str {
         options.label.as_deref().unwrap_or(&self.label)
@@ -147,21 +142,6 @@ impl QueueRuntime {
             .broker
             .consume(std::slice::from_ref(&queue), &options)?;
         Ok(self.replies.get_or_init(|| Replies { queue, consumer }))
-    }
-
-    /// Submits a task under an id of the caller's. Submitted again it is the same task, which
-    /// is run once.
-    ///
-    /// # Errors
-    /// As [`Runtime::submit`].
-    pub fn submit_as(&self, id: &str, call: &TaskCall, options: &SubmitOptions) -> Result<()> {
-        match self.tasks.get(id) {
-            Ok(known) if known.state != TaskState::Pending => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        self.lasting(Some(id), call, options).map(drop)
     }
 
     /// Sends a task whose replies wait for whoever asks.
@@ -406,6 +386,20 @@ impl Runtime for QueueRuntime {
 
     fn submit(&self, call: &TaskCall, options: &SubmitOptions) -> Result<String> {
         self.lasting(None, call, options)
+    }
+
+    fn submit_as(&self, id: &str, call: &TaskCall, options: &SubmitOptions) -> Result<()> {
+        match self.tasks.get(id) {
+            Ok(known) if known.state != TaskState::Pending => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.lasting(Some(id), call, options).map(drop)
+    }
+
+    fn tasks(&self, selection: &TaskSelection) -> Result<Vec<TaskRecord>> {
+        self.tasks.list(selection)
     }
 
     fn task(&self, id: &str) -> Result<TaskRecord> {

@@ -11,11 +11,15 @@ use super::{ai, datasets, jobs, models, pages, scripts, services, tasks, ui};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::omega::Omega;
-use crate::runtime::{Logs, Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall};
+use crate::runtime::{
+    Logs, Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall, TaskRecord, TaskSelection,
+    outcome,
+};
 use crate::storage::Key;
 use regex::Regex;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most characters of what a filter is asked about.
 const LONGEST_QUESTION: usize = 2048;
@@ -65,6 +69,14 @@ pub struct Call<'a> {
     /// The bucket that it names, as its user may see it.
     pub om: Omega,
     app: &'a App,
+}
+
+/// What became of a task that was handed in.
+pub enum Taken {
+    /// It is done.
+    Done(Outcome),
+    /// It is not done yet; its id.
+    Submitted(String),
 }
 
 impl App {
@@ -142,7 +154,7 @@ impl App {
                 false => failure,
             })?;
         let om = self.om.as_user(&rights);
-        let by_query = is_page || matches!(route, Route::Store(_));
+        let by_query = is_page || matches!(route, Route::Store(_) | Route::Tasks | Route::Task(_));
         let om = match request.bucket(by_query) {
             Some(bucket) => om.bucket(&bucket),
             None => om,
@@ -162,6 +174,20 @@ impl App {
             (Route::Jobs, _) => Err(no_attribute("GenericJobResource", "list")),
             (Route::Job(name), _) => jobs::get(&call, name),
             (Route::RunJob(name), _) => jobs::run(&call, name),
+            (Route::Tasks, method) => Ok(storage::told(
+                &call,
+                match method {
+                    "POST" => tasks::hand_in(&call),
+                    _ => tasks::list(&call),
+                },
+            )),
+            (Route::Task(id), method) => Ok(storage::told(
+                &call,
+                match method {
+                    "DELETE" => tasks::revoke(&call, id),
+                    _ => tasks::show(&call, id),
+                },
+            )),
             (Route::TaskStatus(id), _) => tasks::status(&call, id),
             (Route::TaskResult(id), _) => tasks::result(&call, id),
             (Route::Service(name, action), method) => {
@@ -307,14 +333,65 @@ impl Call<'_> {
     /// 503 where nobody would run it.
     pub fn submit(&self, call: &TaskCall) -> Result<String, Failure> {
         let Some(workers) = &self.app.workers else {
-            return Err(Failure::new(
-                503,
-                "there are no workers for asynchronous calls: set OMEGA_BROKER",
-            ));
+            return Err(no_workers().into());
         };
         Ok(self
             .queue(workers)
             .submit(call, &SubmitOptions::default())?)
+    }
+
+    /// Runs a task here if it only reads, else has it run, and waits for it up to `wait`.
+    pub fn take_in(
+        &self,
+        call: &TaskCall,
+        id: Option<&str>,
+        options: &SubmitOptions,
+        wait: Duration,
+    ) -> Result<Taken> {
+        let at_once = call.is_pure() && *options == SubmitOptions::default() && !wait.is_zero();
+        let Some(workers) = &self.app.workers else {
+            return match wait.is_zero() {
+                true => Err(no_workers()),
+                false => Ok(Taken::Done(self.om.local_runtime().run(call, options)?)),
+            };
+        };
+        if at_once && matches!(call, TaskCall::Model(_)) && self.elsewhere(call)?.is_none() {
+            return Ok(Taken::Done(self.om.local_runtime().run(call, options)?));
+        }
+        let queue = self.queue(workers);
+        let id = match id {
+            Some(id) => queue.submit_as(id, call, options).map(|()| id.to_owned())?,
+            None => queue.submit(call, options)?,
+        };
+        if wait.is_zero() {
+            return Ok(Taken::Submitted(id));
+        }
+        let record = queue.wait(&id, wait)?;
+        match record.state.is_final() {
+            true => Ok(Taken::Done(outcome(record, &self.om.objects())?)),
+            false => Ok(Taken::Submitted(id)),
+        }
+    }
+
+    /// Tasks, newest first.
+    pub fn tasks(&self, selection: &TaskSelection) -> Result<Vec<TaskRecord>> {
+        self.om.tasks().list(selection)
+    }
+
+    /// A task, once it is finished or `limit` is over.
+    pub fn wait(&self, id: &str, limit: Duration) -> Result<TaskRecord> {
+        match &self.app.workers {
+            Some(workers) => self.queue(workers).wait(id, limit),
+            None => self.om.local_runtime().wait(id, limit),
+        }
+    }
+
+    /// Calls a task off; whether it was not finished.
+    pub fn revoke(&self, id: &str) -> Result<bool> {
+        match &self.app.workers {
+            Some(workers) => self.queue(workers).revoke(id),
+            None => self.om.local_runtime().revoke(id),
+        }
     }
 
     /// What became of a task; none if it is not known.
@@ -336,6 +413,11 @@ impl Call<'_> {
             .status(202)
             .header("location", format!("/api/v1/task/{task}/result"))
     }
+}
+
+fn no_workers() -> Error {
+    let message = "there are no workers for asynchronous calls: set OMEGA_BROKER";
+    Error::new(ErrorKind::Unreachable, message)
 }
 
 /// What omega|ml raises for an action that a resource has not.

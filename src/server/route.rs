@@ -23,6 +23,10 @@ pub enum Route {
     Job(String),
     /// Running a job.
     RunJob(String),
+    /// All tasks, and where they are handed in.
+    Tasks,
+    /// A task.
+    Task(String),
     /// The state of a task.
     TaskStatus(String),
     /// What a task answered.
@@ -142,6 +146,8 @@ impl Route {
                 Split::Nothing => unknown,
             },
             "task" => match split(rest) {
+                _ if rest.is_empty() => Route::Tasks,
+                Split::Bare => Route::Task(rest.to_owned()),
                 Split::Action(id, action) if action == "status" => Route::TaskStatus(id),
                 Split::Action(id, action) if action == "result" => Route::TaskResult(id),
                 _ => unknown,
@@ -158,6 +164,8 @@ impl Route {
             Route::Action(..) => &["GET", "PUT"],
             Route::Dataset(_) => &["GET", "PUT", "DELETE"],
             Route::Script(_) | Route::RunJob(_) => &["POST"],
+            Route::Tasks => &["GET", "POST"],
+            Route::Task(_) => &["GET", "DELETE"],
             Route::Service(..) => &["GET", "POST", "PUT", "DELETE"],
             Route::AiAction(..) | Route::OpenAi(_) => &["POST", "PUT"],
             _ => &["GET"],
@@ -173,7 +181,7 @@ impl Route {
             Route::Dataset(_) => "dataset",
             Route::Script(_) => "script",
             Route::Jobs | Route::Job(_) | Route::RunJob(_) => "job",
-            Route::TaskStatus(_) | Route::TaskResult(_) => "task",
+            Route::Tasks | Route::Task(_) | Route::TaskStatus(_) | Route::TaskResult(_) => "task",
             Route::Service(..) => "service",
             Route::Ai(_) | Route::AiAction(..) | Route::AiModels | Route::OpenAi(_) => "ai",
             Route::Root | Route::Docs | Route::Doc | Route::Swagger => "doc",

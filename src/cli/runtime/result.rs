@@ -3,7 +3,7 @@
 use super::submit::print;
 use crate::cli::Session;
 use crate::error::Result;
-use crate::runtime::{Runtime, outcome};
+use crate::runtime::outcome;
 use clap::Args;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use crate::cli::app::parse_duration;
 use crate::error::Result;
 use crate::jobs::{Due, Missed, Scheduler, pause};
 use crate::progress::Progress;
-use crate::runtime::{QueueRuntime, SubmitOptions, TaskCall, host};
+use crate::runtime::{Runtime, SubmitOptions, TaskCall, host};
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ impl RunScheduler {
                 Ok(due) => {
                     for due in due {
                         idle = Instant::now();
-                        self::submit(session, &runtime, &scheduler, &due, &options);
+                        self::submit(session, runtime.as_ref(), &scheduler, &due, &options);
                     }
                 }
                 Err(error) => tracing::warn!("{error}"),
@@ -116,7 +116,7 @@ impl RunScheduler {
 /// What cannot be submitted now is claimed again when its lease ends.
 fn submit(
     session: &Session,
-    runtime: &QueueRuntime,
+    runtime: &dyn Runtime,
     scheduler: &Scheduler,
     due: &Due,
     options: &SubmitOptions,
@@ -129,7 +129,7 @@ fn submit(
     let done = runtime
         .submit_as(&due.task, &call, options)
         .and_then(|()| scheduler.fired(due))
-        .and_then(|()| provide_worker(session, runtime, options));
+        .and_then(|()| provide_worker(session, options));
     match done {
         Ok(()) => session.progress.note(&format!(
             "{} is due ({}): task {}",

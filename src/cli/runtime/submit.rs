@@ -3,10 +3,10 @@
 
 use crate::cli::Session;
 use crate::cli::objects::metadata_line;
-use crate::config::BrokerSettings;
+use crate::config::Profile;
 use crate::error::{Context, Result};
 use crate::omega::Omega;
-use crate::runtime::{Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall};
+use crate::runtime::{Outcome, SubmitOptions, TaskCall};
 use clap::Args;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Submitting {
         if self.asynchronous {
             let runtime = session.workers(om)?;
             let id = runtime.submit(call, &options)?;
-            provide_worker(session, &runtime, &options)?;
+            provide_worker(session, &options)?;
             return session.output.line(id);
         }
         let runtime = session.runtime(om, self.require.as_deref())?;
@@ -97,16 +97,14 @@ pub(super) fn print(session: &Session, outcome: Outcome) -> Result<()> {
 }
 
 /// A queue in a directory may have no worker: one is started, which ends when it is idle.
-pub(super) fn provide_worker(
-    session: &Session,
-    runtime: &QueueRuntime,
-    options: &SubmitOptions,
-) -> Result<()> {
-    let label = runtime.label(options);
-    let settings = session.config()?.broker()?;
-    if !matches!(settings, BrokerSettings::Directory(_))
-        || runtime.broker().depth(label)?.consumers > 0
-    {
+pub(super) fn provide_worker(session: &Session, options: &SubmitOptions) -> Result<()> {
+    let config = session.config()?;
+    if !matches!(config.profile(), Profile::Embedded(_)) {
+        return Ok(());
+    }
+    let default = config.worker_label();
+    let label = options.label.as_deref().unwrap_or(&default);
+    if session.broker()?.depth(label)?.consumers > 0 {
         return Ok(());
     }
     let program = std::env::current_exe().context(|| "cannot find the om program")?;

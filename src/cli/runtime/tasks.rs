@@ -3,7 +3,7 @@
 use crate::cli::Session;
 use crate::cli::output::{Cell, Column, Table};
 use crate::error::{Error, Result};
-use crate::runtime::{Runtime, TaskRecord, TaskSelection, TaskState};
+use crate::runtime::{TaskRecord, TaskSelection, TaskState};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ fn list(which: &List, session: &Session) -> Result<()> {
         .map(|state| TaskState::parse(state))
         .collect::<Result<Vec<_>>>()?;
     let om = session.omega()?;
-    let found = om.tasks().list(&TaskSelection {
+    let found = session.workers(&om)?.tasks(&TaskSelection {
         states,
         limit: Some(which.limit),
     })?;

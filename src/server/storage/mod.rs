@@ -5,7 +5,7 @@ mod reading;
 mod records;
 mod uploads;
 
-pub use reading::Plans;
+pub use reading::{Plans, encoded};
 pub use uploads::Uploads;
 
 use super::app::Call;
@@ -131,7 +131,12 @@ impl StoreRoute {
 
 /// The answer to a request.
 pub fn answer(call: &Call<'_>, route: &StoreRoute, method: &str) -> Reply {
-    respond(call, route, method).unwrap_or_else(|error| failed(call, &error))
+    told(call, respond(call, route, method))
+}
+
+/// An outcome, in the form that is asked for.
+pub fn told(call: &Call<'_>, outcome: Result<Reply>) -> Reply {
+    outcome.unwrap_or_else(|error| failed(call, &error))
 }
 
 fn respond(call: &Call<'_>, route: &StoreRoute, method: &str) -> Result<Reply> {
@@ -257,7 +262,7 @@ fn check_digest(call: &Call<'_>) -> Result<()> {
 }
 
 /// The document in the body, which may be JSON; empty where there is none.
-fn sent(call: &Call<'_>) -> Result<Document> {
+pub fn sent(call: &Call<'_>) -> Result<Document> {
     let request = call.request;
     if request.body.is_empty() {
         return Ok(Document::new());
@@ -272,13 +277,14 @@ fn sent(call: &Call<'_>) -> Result<Document> {
         .map_err(|error| Error::invalid("the body is malformed").because(error))
 }
 
-fn takes_bson(call: &Call<'_>) -> bool {
+/// Whether who asks is a program of ours.
+pub fn takes_bson(call: &Call<'_>) -> bool {
     let accepted = call.request.header("accept");
     accepted.is_some_and(|accepted| accepted.contains(wire::BSON))
 }
 
 /// A document, in the form that is asked for.
-fn document(call: &Call<'_>, document: Document) -> Result<Reply> {
+pub fn document(call: &Call<'_>, document: Document) -> Result<Reply> {
     match takes_bson(call) {
         true => Ok(Reply::bytes(wire::BSON, wire::bytes(&document)?)),
         false => Ok(Reply::bytes(

@@ -395,7 +395,10 @@ fn send(to: &mut dyn Write, content: &[u8]) -> Result<()> {
 }
 
 /// Rows as an Arrow stream.
-fn encoded(mut frame: DataFrame) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for what Arrow has not.
+pub fn encoded(mut frame: DataFrame) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     IpcStreamWriter::new(&mut bytes)
         .with_compat_level(CompatLevel::newest())
