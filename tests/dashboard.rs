@@ -14,7 +14,7 @@ use web::{Answer, Web};
 const EVIL: &str = "<script>alert(1)</script>";
 
 fn filled() -> Om {
-    let om = Om::new();
+    let om = Om::here();
     om.ok(&["datasets", "put", &om::data("iris.csv"), "iris"]);
     om.ok(&[
         "datasets",

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn a_sound_set_up_is_told_so() {
-    let om = Om::new();
+    let om = Om::here();
     let found = om.json(&["doctor"]);
     let status = |name: &str| {
         let checks = found.as_array().unwrap();
@@ -23,7 +23,7 @@ fn a_sound_set_up_is_told_so() {
 
 #[test]
 fn what_cannot_be_reached_is_named_without_its_password() {
-    let om = Om::new();
+    let om = Om::here();
     let mut command = om.command(&["doctor", "-o", "json"]);
     command
         .env_remove("OMEGA_STORE_URL")
@@ -49,7 +49,7 @@ fn what_cannot_be_reached_is_named_without_its_password() {
 
 #[test]
 fn secrets_that_others_can_read_are_warned_of() {
-    let om = Om::new();
+    let om = Om::here();
     let path = om.file("config.yml", "OMEGA_APIKEY: hush\n");
     let status = |mode: u32| {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
@@ -63,7 +63,7 @@ fn secrets_that_others_can_read_are_warned_of() {
 
 #[test]
 fn a_store_that_cannot_be_written_fails() {
-    let om = Om::new();
+    let om = Om::here();
     std::fs::write(om.store(), "a file where a directory should be").unwrap();
     let run = om.run(&["doctor"]);
     assert_ne!(run.code, 0, "{}", run.stdout);

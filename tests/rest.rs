@@ -16,7 +16,7 @@ use web::{Answer, Web};
 
 /// The store that the recordings were made on.
 fn recorded() -> Om {
-    filled(Om::new())
+    filled(Om::here())
 }
 
 fn filled(om: Om) -> Om {
@@ -197,7 +197,7 @@ const WAITED_FOR: &[&str] = &[
 
 #[test]
 fn indexes_of_every_type_are_served() {
-    let om = Om::new();
+    let om = Om::here();
     om.ok(&["store", "check"]);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/rest");
     assert!(directory.join("dataset_get_types.txt").exists());
@@ -594,7 +594,7 @@ fn shown(web: &Web) -> String {
 
 #[test]
 fn a_new_certificate_is_shown_without_a_restart() {
-    let om = Om::new();
+    let om = Om::here();
     certificate(&om, "5");
     let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
     om.fails(
@@ -628,7 +628,7 @@ fn a_new_certificate_is_shown_without_a_restart() {
 
 #[test]
 fn what_runs_is_finished_when_it_is_stopped() {
-    let om = Om::new();
+    let om = Om::here();
     om.ok(&[
         "jobs",
         "put",

@@ -31,7 +31,7 @@ impl Place {
     fn new() -> Self {
         let url = server::mongo().database();
         Place {
-            om: Om::new(),
+            om: Om::here(),
             raw: server::raw(&url),
             url,
         }

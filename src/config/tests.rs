@@ -198,7 +198,10 @@ fn the_strongest_of_the_three_urls_chooses_the_profile() {
             }
             StorageSettings::Remote(remote) => {
                 assert_eq!(kind, "remote");
-                assert_eq!((remote.url.reveal(), remote.user.as_str()), ("https://hub", "u"));
+                assert_eq!(
+                    (remote.url.reveal(), remote.user.as_str()),
+                    ("https://hub", "u")
+                );
                 assert!(!format!("{remote:?}").contains("\"k\""));
             }
         }

@@ -91,7 +91,7 @@ impl App {
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .map(|part| {
-                Regex::new(&format!("^(?:{part})")).map_err(|error| {
+                Regex::new(&format!("(?s)^(?:{part})")).map_err(|error| {
                     Error::usage("OMEGA_RESTAPI_FILTER is no regular expression").because(error)
                 })
             })

@@ -243,6 +243,8 @@ pub struct Scan {
     pub batches: Option<Batches>,
     /// The command that runs inside a database to make the rows, where there is one.
     pub command: Option<Document>,
+    /// What Polars does on a server to make the rows, where there is one.
+    pub plan: Option<String>,
 }
 
 /// Starts to read rows in batches.

@@ -67,6 +67,7 @@ pub struct Table {
     lazy: LazyFrame,
     streamed: Option<Box<dyn FnOnce() -> Result<LazyFrame>>>,
     command: Option<Document>,
+    plan: Option<String>,
 }
 
 impl Table {
@@ -76,6 +77,7 @@ impl Table {
             lazy,
             streamed: None,
             command: None,
+            plan: None,
         }
     }
 
@@ -88,12 +90,14 @@ impl Table {
             lazy,
             streamed: Some(Box::new(streamed)),
             command: None,
+            plan: None,
         }
     }
 
-    /// The table, whose rows come from a database by `command`.
-    pub fn by(mut self, command: Option<Document>) -> Self {
+    /// The table, whose rows come from a database by `command`, or from a server by `plan`.
+    pub fn by(mut self, command: Option<Document>, plan: Option<String>) -> Self {
         self.command = command;
+        self.plan = plan;
         self
     }
 
@@ -105,6 +109,7 @@ impl Table {
         let plan = crate::frame::plan(&self.lazy)?;
         Ok(Explanation {
             command: self.command,
+            server: self.plan,
             plan,
         })
     }
@@ -131,6 +136,9 @@ impl Table {
 pub struct Explanation {
     /// The command that runs inside a database, where there is one.
     pub command: Option<Document>,
+    /// What Polars does on a server, where there is one: its plan, from the last step to the
+    /// first.
+    pub server: Option<String>,
     /// What Polars does, on the rows that the command gives where there is one: its
     /// optimised plan, to be read from below.
     pub plan: String,

@@ -6,21 +6,85 @@
 mod home;
 
 use home::{Home, Run};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+/// What is looked for in messages, which must not show it.
+pub const KEY: &str = "om_sesame_0pen";
 
 /// A home directory with a store; the working directory is `work`.
-pub struct Om(Home, Option<String>);
+pub struct Om(Home, Objects);
+
+/// Where objects live.
+enum Objects {
+    Store,
+    Database(String),
+    /// The store, behind a server of the real binary.
+    Server {
+        process: Child,
+        url: String,
+    },
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        if let Objects::Server { process, .. } = self {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
 
 impl Om {
+    /// With a store; behind a server where `OM_TEST_REMOTE` is set, for whole suites of
+    /// tests of the command line.
     pub fn new() -> Self {
-        Om(Home::new(), None)
+        match std::env::var_os("OM_TEST_REMOTE") {
+            Some(_) => Om::behind_a_server(&[]),
+            None => Om::here(),
+        }
+    }
+
+    /// With a store, whatever the environment says.
+    pub fn here() -> Self {
+        Om(Home::new(), Objects::Store)
     }
 
     /// With a database instead of a store in the home.
     pub fn on(database: &str) -> Self {
-        Om(Home::new(), Some(database.to_owned()))
+        Om(Home::new(), Objects::Database(database.to_owned()))
+    }
+
+    /// With the store behind a server of its own.
+    pub fn behind_a_server(args: &[&str]) -> Self {
+        let mut om = Om::here();
+        let mut process = om
+            .command(&[&["server", "--port", "0"], args].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut url)
+            .unwrap();
+        let url = url.trim().to_owned();
+        om.1 = Objects::Server { process, url };
+        om
+    }
+
+    /// Whether its store is behind a server.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.1, Objects::Server { .. })
+    }
+
+    /// Where its server is.
+    pub fn url(&self) -> &str {
+        match &self.1 {
+            Objects::Server { url, .. } => url,
+            _ => panic!("there is no server"),
+        }
     }
 
     pub fn store(&self) -> PathBuf {
@@ -42,11 +106,15 @@ impl Om {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.0.om(args);
         match &self.1 {
-            Some(database) => command.env("OMEGA_MONGO_URL", database),
-            None => command.env(
+            Objects::Database(database) => command.env("OMEGA_MONGO_URL", database),
+            Objects::Store => command.env(
                 "OMEGA_STORE_URL",
                 format!("file://{}", self.store().display()),
             ),
+            Objects::Server { url, .. } => command
+                .env("OMEGA_RESTAPI_URL", url)
+                .env("OMEGA_USERID", "eva")
+                .env("OMEGA_APIKEY", KEY),
         };
         command
     }

@@ -65,12 +65,19 @@ fn explain(output: &Output, explanation: Explanation) -> Result<()> {
         .map(|command| Bson::Document(command).into_relaxed_extjson());
     if output.is_structured() {
         let plan: Vec<&str> = explanation.plan.lines().collect();
-        return output.value(&json!({ "database": command, "polars": plan }));
+        let server = explanation.server.as_deref();
+        let server = server.map(|plan| plan.lines().collect::<Vec<_>>());
+        return output.value(&json!({ "database": command, "server": server, "polars": plan }));
     }
     let mut text = String::new();
     if let Some(command) = command {
         text.push_str("The database runs, in MongoDB's extended JSON:\n");
         text.push_str(&pretty(&command)?);
+        text.push_str("\n\n");
+    }
+    if let Some(plan) = explanation.server {
+        text.push_str("The server runs, from the last line to the first:\n");
+        text.push_str(plan.trim_end());
         text.push_str("\n\n");
     }
     text.push_str("Polars runs, from the last line to the first:\n");

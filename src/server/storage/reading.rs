@@ -2,7 +2,7 @@
 
 use super::super::app::Call;
 use super::super::reply::{Reply, Stream};
-use super::{document, documents as documents_of, sent, tag};
+use super::{document, documents as documents_of, sent, tag, takes_bson};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::format::{Format, WriteOptions};
 use crate::frame::{self, Aggregate, Columns, Filter, Query, Sort};
@@ -148,6 +148,7 @@ pub fn plan(call: &Call<'_>, key: &Key) -> Result<Reply> {
     if let Some(command) = &planned.command {
         told.insert("command", command.clone());
     }
+    told.insert("plan", frame::plan(&planned.frame)?);
     call.plans().0.insert(id, Arc::new(planned));
     document(call, told)
 }
@@ -336,20 +337,28 @@ pub fn content(call: &Call<'_>, key: &Key) -> Result<Reply> {
     blob.seek(SeekFrom::Start(start))
         .context(|| "the file cannot be read")?;
     let mut blob = blob.take(end.saturating_sub(start));
-    let stream: Stream = Box::new(move |mut to| {
-        let mut step = vec![0; STEP];
-        loop {
-            let count = blob.read(&mut step)?;
-            if count == 0 {
-                return Ok(());
-            }
-            to.write_all(step.get(..count).unwrap_or_default())?;
+    let shown = key.to_string();
+    let reply = match takes_bson(call) {
+        true => {
+            let stream = move |to: &mut dyn Write| {
+                let read = copy(&mut blob, |step| send(to, step));
+                read.map_err(|error| error.on(shown))
+            };
+            Reply::streamed(wire::PIECES, in_pieces(stream)).header("om-length", length.to_string())
         }
-    });
-    let reply = Reply::streamed(wire::BYTES, stream)
-        .header("etag", tag)
-        .header("accept-ranges", "bytes")
-        .header("content-length", end.saturating_sub(start).to_string());
+        false => {
+            let stream: Stream = Box::new(move |mut to| {
+                let sent = copy(&mut blob, |step| {
+                    to.write_all(step).context(|| "the answer cannot be sent")
+                });
+                sent.map_err(io::Error::other)
+            });
+            Reply::streamed(wire::BYTES, stream)
+                .header("accept-ranges", "bytes")
+                .header("content-length", end.saturating_sub(start).to_string())
+        }
+    }
+    .header("etag", tag);
     Ok(match range {
         None => reply,
         Some(_) => reply.status(206).header(
@@ -357,6 +366,18 @@ pub fn content(call: &Call<'_>, key: &Key) -> Result<Reply> {
             format!("bytes {start}-{}/{length}", end.saturating_sub(1)),
         ),
     })
+}
+
+/// Reads a file to its end.
+fn copy(from: &mut dyn Read, mut to: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut step = vec![0; STEP];
+    loop {
+        let count = from.read(&mut step).context(|| "the file cannot be read")?;
+        match count {
+            0 => return Ok(()),
+            count => to(step.get(..count).unwrap_or_default())?,
+        }
+    }
 }
 
 /// The first and the last position of a range, the latter not included. What is no range

@@ -100,6 +100,7 @@ pub(super) fn scan(
         rest,
         batches: None,
         command: None,
+        plan: None,
     })
 }
 

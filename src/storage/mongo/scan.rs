@@ -52,6 +52,7 @@ pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -
         rest,
         batches: Some(batches),
         command: Some(command),
+        plan: None,
     })
 }
 

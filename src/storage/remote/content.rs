@@ -3,7 +3,7 @@
 
 use super::RemoteStorage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::remote::{Answer, Ask, Body};
+use crate::remote::{Answer, Ask, Pieces};
 use crate::storage::{Blob, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -18,8 +18,8 @@ pub(super) struct RemoteBlob {
     /// What identifies this content, in quotes.
     tag: Option<String>,
     position: u64,
-    /// The body that goes on at the position.
-    body: Option<Body>,
+    /// What goes on at the position.
+    body: Option<Chunks>,
     breaks: u32,
 }
 
@@ -29,7 +29,7 @@ impl RemoteBlob {
             .server
             .ask(&RemoteStorage::part(metadata, "content")?)?;
         let length = answer
-            .header("content-length")
+            .header("om-length")
             .and_then(|text| text.parse().ok());
         let length =
             length.ok_or_else(|| Error::invalid("the server does not say how long the file is"))?;
@@ -39,13 +39,13 @@ impl RemoteBlob {
             length,
             tag: answer.header("etag").map(str::to_owned),
             position: 0,
-            body: Some(answer.body),
+            body: Some(Chunks::of(answer)),
             breaks: 0,
         })
     }
 
     /// The body from the position on.
-    fn fetch(&self) -> Result<Body> {
+    fn fetch(&self) -> Result<Chunks> {
         let mut ask: Ask<'_> = RemoteStorage::part(&self.metadata, "content")?
             .header("range", format!("bytes={}-", self.position));
         if let Some(tag) = &self.tag {
@@ -53,7 +53,7 @@ impl RemoteBlob {
         }
         let answer: Answer = self.storage.server.ask(&ask)?;
         match answer.status {
-            206 => Ok(answer.body),
+            206 => Ok(Chunks::of(answer)),
             _ => Err(Error::invalid("the server does not send parts of files")),
         }
     }
@@ -70,10 +70,7 @@ impl RemoteBlob {
                     self.breaks = 0;
                     return Ok(count);
                 }
-                Err(error) => match crate::error::carried(&error) {
-                    Some(error) => error.again(),
-                    None => Error::failed("the file cannot be read").because(error),
-                },
+                Err(error) => error,
             };
             self.body = None;
             self.breaks += 1;
@@ -81,6 +78,39 @@ impl RemoteBlob {
                 return Err(lost.on(self.metadata.key.to_string()));
             }
         }
+    }
+}
+
+/// Pieces that are read in steps of any size.
+struct Chunks {
+    pieces: Pieces,
+    piece: Vec<u8>,
+    start: usize,
+}
+
+impl Chunks {
+    fn of(answer: Answer) -> Self {
+        Chunks {
+            pieces: Pieces::of(answer.body),
+            piece: Vec::new(),
+            start: 0,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        while self.start >= self.piece.len() {
+            match self.pieces.next().transpose()? {
+                None => return Ok(0),
+                Some(piece) => (self.piece, self.start) = (piece, 0),
+            }
+        }
+        let waiting = self.piece.get(self.start..).unwrap_or_default();
+        let count = waiting.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(waiting) {
+            *to = *from;
+        }
+        self.start += count;
+        Ok(count)
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
         rest: wire::query_of(&plan, "rest")?,
         batches: Some(batches),
         command: plan.get_document("command").ok().cloned(),
+        plan: plan.get_str("plan").ok().map(str::to_owned),
     })
 }
 

@@ -123,6 +123,7 @@ impl Backend for Frames {
             rest,
             batches,
             command,
+            plan,
         } = storage.scan(metadata, &asked)?;
         let finish = move |frame: LazyFrame| {
             let frame = frame::run(frame, &rest).map_err(|error| error.on(&object))?;
@@ -135,7 +136,7 @@ impl Backend for Frames {
                 Table::with_rows(lazy, move || finish(frame::spool(batches()?)?))
             }
         };
-        Ok(Stored::Table(Box::new(table.by(command))))
+        Ok(Stored::Table(Box::new(table.by(command, plan))))
     }
 
     fn index(&self, metadata: &Metadata) -> Vec<String> {
