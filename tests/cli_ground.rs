@@ -153,6 +153,7 @@ fn the_root_help_is_frozen() {
     Work:
       runtime     Train models, predict, run tasks
       server      Serve the REST API and the dashboard, and say who may use them
+      cloud       Which server to work on, as whom
       shell       Python with om connected
       backends    Programs that run models which om itself cannot
 

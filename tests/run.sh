@@ -12,4 +12,10 @@ command -v cc >/dev/null || {
   exit 1
 }
 tests/servers.sh
-exec cargo test --no-fail-fast "$@"
+failed=0
+cargo test --no-fail-fast "$@" || failed=$?
+# The same commands, with the store behind a server.
+if [ $# = 0 ]; then
+  OM_TEST_REMOTE=1 cargo test --no-fail-fast --test cli_datasets --test cli_models --test cli_copy || failed=$?
+fi
+exit $failed

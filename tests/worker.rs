@@ -433,7 +433,7 @@ fn a_task_that_takes_longer_than_the_broker_waits_ends_once() {
         began.elapsed()
     );
     std::thread::sleep(Duration::from_secs(3));
-    let later = runtime.tasks().get(&id).unwrap();
+    let later = runtime.task(&id).unwrap();
     assert_eq!((later.attempts, &later.ended), (1, &ended.ended));
     own.kill();
 }

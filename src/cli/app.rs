@@ -1,6 +1,7 @@
 //! The tree of commands and the options that all of them take.
 
 use super::backends::Backends;
+use super::cloud::Cloud;
 use super::completion;
 use super::config::ConfigArgs;
 use super::datasets::Datasets;
@@ -160,6 +161,9 @@ pub enum Command {
     Runtime(Runtime),
     /// Serve the REST API and the dashboard, and say who may use them
     Server(Box<ServerArgs>),
+    /// Which server to work on, as whom
+    #[command(subcommand)]
+    Cloud(Cloud),
     /// Python with om connected
     Shell(Shell),
     /// Programs that run models which om itself cannot
@@ -189,7 +193,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "Objects",
         &["datasets", "models", "jobs", "scripts", "streams"],
     ),
-    ("Work", &["runtime", "server", "shell", "backends"]),
+    ("Work", &["runtime", "server", "cloud", "shell", "backends"]),
     (
         "Set-up",
         &["store", "doctor", "config", "completion", "help", "version"],

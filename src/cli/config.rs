@@ -204,12 +204,58 @@ fn unknown(name: &str) -> Error {
 }
 
 /// Where `set` and `unset` write.
-enum Place {
+pub(super) enum Place {
+    /// A configuration file.
     File(PathBuf),
+    /// A profile of the user's.
     Profile(String),
 }
 
-fn place(session: &Session) -> Result<Place> {
+/// Writes settings; where that is.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(super) fn write(place: &Place, settings: &[(&str, Value)]) -> Result<String> {
+    match place {
+        Place::File(path) => {
+            for (name, value) in settings {
+                edit::set(path, name, Some(value))?;
+            }
+            Ok(path.display().to_string())
+        }
+        Place::Profile(profile) => {
+            let mut profiles = Profiles::read(&locations()?.profiles_file())?;
+            for (name, value) in settings {
+                profiles.set(profile, name, value.clone());
+            }
+            profiles.write()?;
+            Ok(format!("profile {profile}"))
+        }
+    }
+}
+
+/// Removes a setting; whether it was there, and where that is.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(super) fn remove(place: &Place, name: &str) -> Result<(bool, String)> {
+    Ok(match place {
+        Place::File(path) => (edit::set(path, name, None)?, path.display().to_string()),
+        Place::Profile(profile) => {
+            let mut profiles = Profiles::read(&locations()?.profiles_file())?;
+            let was = profiles.unset(profile, name)?;
+            profiles.write()?;
+            (was, format!("profile {profile}"))
+        }
+    })
+}
+
+/// Where the settings go that a command writes: into the profile or the file that is named,
+/// else into the user's file.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] when two places are named.
+pub(super) fn place(session: &Session) -> Result<Place> {
     let locations = locations()?;
     match (&session.global.profile, &session.global.config) {
         (Some(_), Some(_)) => {
@@ -257,19 +303,7 @@ fn set(session: &Session, name: &str, value: &str) -> Result<()> {
             .hint(format!("remove it with: om config unset {name}")));
     }
     let shown = SettingValue::new(name, value.clone());
-    let place = place(session)?;
-    let path = match place {
-        Place::File(path) => {
-            edit::set(&path, name, Some(&value))?;
-            path.display().to_string()
-        }
-        Place::Profile(profile) => {
-            let mut profiles = Profiles::read(&locations()?.profiles_file())?;
-            profiles.set(&profile, name, value);
-            profiles.write()?;
-            format!("profile {profile}")
-        }
-    };
+    let path = write(&place(session)?, &[(name, value)])?;
     session.output.note(format!("{name} is {shown} in {path}"));
     Ok(())
 }
@@ -283,15 +317,7 @@ fn typed(text: &str) -> Value {
 }
 
 fn unset(session: &Session, name: &str) -> Result<()> {
-    let (was, path) = match place(session)? {
-        Place::File(path) => (edit::set(&path, name, None)?, path.display().to_string()),
-        Place::Profile(profile) => {
-            let mut profiles = Profiles::read(&locations()?.profiles_file())?;
-            let was = profiles.unset(&profile, name)?;
-            profiles.write()?;
-            (was, format!("profile {profile}"))
-        }
-    };
+    let (was, path) = remove(&place(session)?, name)?;
     if !was {
         return Err(Error::not_found(format!("{name} is not set in {path}"))
             .hint("see where it comes from: om config show --origin"));

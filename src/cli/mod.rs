@@ -3,6 +3,7 @@
 
 pub mod app;
 mod backends;
+mod cloud;
 pub mod completion;
 mod config;
 mod datasets;
@@ -84,6 +85,7 @@ fn run(command: Command, session: &Session) -> crate::Result<()> {
         Command::Server(command) => server::run(*command, session),
         Command::Streams(command) => objects::run(command, "streams", session),
         Command::Runtime(command) => runtime::run(command, session),
+        Command::Cloud(command) => cloud::run(command, session),
         Command::Shell(command) => shell::run(&command, session),
         Command::Backends(command) => backends::run(&command, session),
         Command::Store(command) => store::run(command, session),

@@ -238,7 +238,7 @@ impl Server {
             }
             let wait = asked.unwrap_or_default().max(pause).min(LONGEST_PAUSE);
             tracing::debug!("asked again in {wait:?}: {error}");
-            self.wait(tokio::time::sleep(wait))?;
+            self.wait(async { tokio::time::sleep(wait).await })?;
             pause *= 2;
         }
         Err(Error::failed("the server was not asked"))
@@ -267,7 +267,7 @@ impl Server {
                 body: Body::new(self.clone(), response),
             });
         }
-        Err(self.refused(response))
+        Err(self.refused(ask, response))
     }
 
     fn request(&self, ask: &Ask<'_>) -> Result<reqwest::RequestBuilder> {
@@ -299,15 +299,17 @@ impl Server {
     }
 
     fn address(&self, ask: &Ask<'_>) -> Result<reqwest::Url> {
-        let base = self.settings.url.reveal().trim_end_matches('/');
+        let base = self.settings.url.reveal();
         let bad = || {
             Error::usage("no URL of a server: http://host:port or https://host")
                 .on(format!("OMEGA_RESTAPI_URL {}", self.settings.url))
         };
-        let mut url = reqwest::Url::parse(&format!("{base}{}", ask.path)).map_err(|_| bad())?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        let there = reqwest::Url::parse(base).map_err(|_| bad())?;
+        if !matches!(there.scheme(), "http" | "https") || !there.has_host() {
             return Err(bad());
         }
+        let base = base.trim_end_matches('/');
+        let mut url = reqwest::Url::parse(&format!("{base}{}", ask.path)).map_err(|_| bad())?;
         // The default bucket may have another name there.
         let bucket = ask.bucket.map(|bucket| match bucket {
             bucket if bucket == self.settings.default_bucket => "default",
@@ -393,7 +395,7 @@ impl Server {
     }
 
     /// An answer that is an error.
-    fn refused(self: &Arc<Self>, response: Response) -> Failed {
+    fn refused(self: &Arc<Self>, ask: &Ask<'_>, response: Response) -> Failed {
         let status = response.status();
         let header = |name| response.headers().get(name)?.to_str().ok();
         let again = header(RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
@@ -408,6 +410,9 @@ impl Server {
         let body = Body::new(self.clone(), response).whole(1 << 20);
         let error = match (media_type.as_str(), &body) {
             (wire::BSON, Ok(body)) => wire::document(body).ok().map(|sent| wire::error_of(&sent)),
+            _ if status == StatusCode::NOT_FOUND && wire::is_extension(&ask.path) => {
+                Some(self.stranger())
+            }
             (_, Ok(body)) => self.told(status, body),
             (_, Err(_)) => None,
         };
@@ -418,12 +423,20 @@ impl Server {
             )
         });
         let error = match error.kind() {
-            ErrorKind::Unauthorized if status == StatusCode::UNAUTHORIZED => {
-                error.hint("om cloud login, or OMEGA_USERID and OMEGA_APIKEY")
-            }
+            ErrorKind::Unauthorized if status == StatusCode::UNAUTHORIZED => error.hint(
+                "the user id and the key are OMEGA_USERID and OMEGA_APIKEY; see: om cloud login",
+            ),
             _ => error,
         };
         Failed { error, pause }
+    }
+
+    /// What answers has not what our servers have.
+    fn stranger(&self) -> Error {
+        Error::failed(format!("{} is no server of om's", self.settings.url)).hint(
+            "servers of Python omega|ml run models, jobs and scripts, but do not list or store \
+             objects for others: use their database, OMEGA_MONGO_URL",
+        )
     }
 
     /// What a server says as omega|ml does: a JSON object with a message.

@@ -195,6 +195,13 @@ pub fn bytes(document: &Document) -> Result<Vec<u8>> {
     document.to_vec().context(|| "not to be sent as BSON")
 }
 
+/// Whether only servers of ours have what is at `path`.
+pub fn is_extension(path: &str) -> bool {
+    [STORE, UPLOADS, RECORDS]
+        .iter()
+        .any(|known| path.starts_with(known))
+}
+
 /// The path of a part of an object: `metadata`, `rows`, `content`, …
 pub fn object_path(key: &Key, part: &str) -> String {
     let store = store_path(&key.prefix);

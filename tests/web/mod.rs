@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 pub struct Web {
-    child: Child,
+    child: Option<Child>,
     pub address: String,
 }
 
@@ -33,7 +33,17 @@ impl Web {
             .nth(1)
             .expect("an address")
             .to_owned();
+        let child = Some(child);
         Web { child, address }
+    }
+
+    /// A server that runs already.
+    pub fn at(url: &str) -> Self {
+        let address = url.trim_start_matches("http://").to_owned();
+        Web {
+            child: None,
+            address,
+        }
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -88,6 +98,14 @@ impl Web {
         self.send(method, target, &headers, body.to_string().as_bytes())
     }
 
+    fn process(&mut self) -> &mut Child {
+        self.child.as_mut().expect("a server of our own")
+    }
+
+    fn id(&self) -> u32 {
+        self.child.as_ref().expect("a server of our own").id()
+    }
+
     /// SIGTERM; the exit code.
     pub fn stop(self) -> i32 {
         self.terminate();
@@ -96,11 +114,11 @@ impl Web {
 
     /// The exit code, once it has ended.
     pub fn wait(mut self) -> i32 {
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        self.process().wait().unwrap().code().unwrap_or(-1)
     }
 
     pub fn terminate(&self) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         std::process::Command::new("kill")
             .args(["-TERM", &id])
             .status()
@@ -109,7 +127,7 @@ impl Web {
 
     /// Kilobytes that the server has in memory.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status
             .lines()
             .find(|line| line.starts_with("VmRSS"))
@@ -120,8 +138,10 @@ impl Web {
 
 impl Drop for Web {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -132,6 +152,20 @@ pub struct Answer {
     pub body: String,
 }
 
+/// The chunks of a text, whose line ends are one byte each by now; none where it is no text.
+fn joined(mut rest: &str) -> Option<String> {
+    let mut whole = String::new();
+    while let Some((length, content)) = rest.split_once('\n') {
+        let length = usize::from_str_radix(length.trim(), 16).ok()?;
+        if length == 0 {
+            return Some(whole);
+        }
+        whole.push_str(content.get(..length)?);
+        rest = content.get(length..)?.trim_start_matches('\n');
+    }
+    panic!("the answer was cut short: {whole}")
+}
+
 impl Answer {
     pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
@@ -140,12 +174,17 @@ impl Answer {
         let status = lines.next().unwrap_or_default();
         let status = status.split(' ').nth(1).and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers: Vec<(String, String)> = headers
+            .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
+            .collect();
+        let chunked = |(n, v): &(String, String)| n == "transfer-encoding" && v == "chunked";
         Answer {
             status: status.unwrap_or(0),
-            headers: headers
-                .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
-                .collect(),
-            body: body.to_owned(),
+            body: match headers.iter().any(chunked) {
+                true => joined(body).unwrap_or_else(|| body.to_owned()),
+                false => body.to_owned(),
+            },
+            headers,
         }
     }
 
