@@ -13,7 +13,7 @@ use crate::access::{Rights, guarded};
 use crate::backends::{Backends, Limits, SharedBackends};
 use crate::broker::Broker;
 use crate::config::interpreter::Python;
-use crate::config::{Config, MongoSettings, StorageSettings};
+use crate::config::{Config, MongoSettings, Profile, StorageSettings};
 use crate::error::Result;
 use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
@@ -80,12 +80,21 @@ impl Default for Surroundings {
 impl Surroundings {
     /// Settings by which such a program finds the same objects.
     fn of(config: &Config) -> Self {
-        let shared = [
-            "OMEGA_STORE_URL",
-            "OMEGA_MONGO_URL",
-            "OMEGA_BROKER",
-            "OMEGA_RESULT_BACKEND",
-        ];
+        let shared: &[&str] = match config.profile() {
+            Profile::Remote { .. } => &[
+                "OMEGA_RESTAPI_URL",
+                "OMEGA_USERID",
+                "OMEGA_APIKEY",
+                "OMEGA_QUALIFIER",
+                "CA_CERTS_PATH",
+            ],
+            _ => &[
+                "OMEGA_STORE_URL",
+                "OMEGA_MONGO_URL",
+                "OMEGA_BROKER",
+                "OMEGA_RESULT_BACKEND",
+            ],
+        };
         let set = |name: &str| {
             let chosen = !matches!(
                 config.origin(name),

@@ -407,3 +407,136 @@ fn people_and_scripts_read_the_same() {
     let part = format!("/api/v1/upload/{}/0", upload["upload"].as_str().unwrap());
     assert_eq!(web.send("PUT", &part, &headers, b"damaged").status, 503);
 }
+
+#[test]
+fn the_log_is_followed() {
+    let om = Om::here();
+    let web = Web::start(&om, &[]);
+    let mut reader = web.connect();
+    let ask = |stream: &mut TcpStream, headers: &str| {
+        let head = format!(
+            "GET /api/v1/log HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n{headers}\r\n",
+            web.address
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+    };
+    let until = |stream: &mut TcpStream, what: &str| {
+        let mut seen = String::new();
+        let mut buffer = [0; 4096];
+        while !seen.contains(what) {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "no `{what}` in: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        seen
+    };
+    ask(&mut reader, "");
+    let seen = until(&mut reader, "starts on default");
+    assert!(seen.contains("event: log\n"), "{seen}");
+    let id = seen
+        .lines()
+        .find_map(|line| line.strip_prefix("id: "))
+        .unwrap()
+        .to_owned();
+    // What comes later comes, and only that where a reader comes again.
+    let worker = [
+        "runtime",
+        "worker",
+        "--name",
+        "second",
+        "--until-idle",
+        "1s",
+    ];
+    om.ok(&worker);
+    let mut again = web.connect();
+    ask(&mut again, &format!("Last-Event-ID: {id}\r\n"));
+    let seen = until(&mut again, "second");
+    assert!(!seen.contains("server-"), "{seen}");
+    until(&mut reader, "second");
+    let told = web.get("/api/v1/log?level=info&tail=1").value();
+    assert_eq!(told.as_array().unwrap().len(), 1);
+    assert_eq!(web.get("/api/v1/log?level=loud").status, 400);
+    // Too many are refused; readers that have gone give up their places.
+    let join = || {
+        let mut stream = web.connect();
+        ask(&mut stream, "");
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap();
+        (stream, start == *b"HTTP/1.1 200")
+    };
+    let joined: Vec<_> = (0..20).map(|_| join()).collect();
+    assert!(joined.iter().any(|(_, taken)| *taken) && joined.iter().any(|(_, taken)| !taken));
+    drop(joined);
+    let end = Instant::now() + Duration::from_secs(30);
+    while !join().1 {
+        assert!(
+            Instant::now() < end,
+            "the places of readers that have gone stay taken"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(web.get("/healthz").status, 200);
+    // Nobody who follows keeps the server from stopping.
+    let began = Instant::now();
+    assert_eq!(web.stop(), 0);
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn who_changes_what_is_logged() {
+    let om = Om::here();
+    om.ok(&["server", "users", "add", "wanda", "--grant", "write"]);
+    let key = om
+        .ok(&["server", "keys", "create", "wanda", "-q"])
+        .trim()
+        .to_owned();
+    let log = om.path("server.log");
+    let mut child = om
+        .command(&["server", "--port", "0", "-v"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut url).unwrap();
+    let web = Web::at(url.trim());
+    let auth = format!("ApiKey wanda:{key}");
+    let headers = [
+        ("Authorization", auth.as_str()),
+        ("Content-Type", "application/json"),
+    ];
+    let body = json!({ "data": { "x": [1] }, "dtypes": { "x": "int64" }, "append": false });
+    let put = web.send(
+        "PUT",
+        "/api/v1/dataset/t",
+        &headers,
+        body.to_string().as_bytes(),
+    );
+    assert_eq!(put.status, 200, "{}", put.body);
+    web.send("GET", "/api/v1/dataset/t", &headers, b"");
+    web.send(
+        "DELETE",
+        "/api/v1/dataset/t",
+        &[("Authorization", "ApiKey wanda:wrong")],
+        b"",
+    );
+    let _ = child.kill();
+    child.wait().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    let audit: Vec<&str> = log.lines().filter(|line| line.contains("audit")).collect();
+    assert_eq!(audit.len(), 2, "{log}");
+    assert!(
+        audit[0].contains("wanda") && audit[0].contains("PUT"),
+        "{log}"
+    );
+    assert!(
+        audit[1].contains("DELETE") && audit[1].contains("401"),
+        "{log}"
+    );
+    assert!(!log.contains(&key), "{log}");
+}

@@ -30,6 +30,10 @@ if [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || ! command -v openssl >/dev/
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq rabbitmq-server openssl >/dev/null
   [ -z "$policy" ] || $sudo rm /usr/sbin/policy-rc.d
 fi
+if ! command -v chromedriver >/dev/null; then
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+fi
 if [ ! -e "$home/om-venv/complete" ]; then
   python3 -m venv "$home/om-venv"
   # ipykernel runs notebooks, pyarrow hands tables to Python's backend.

@@ -269,7 +269,9 @@ fn a_thousand_tasks_survive_killed_workers_on_a_cluster() {
 }
 
 /// A worker dies at each step that it takes in the store, over a task of its own.
-fn dying_at_every_step(place: &Place, steps: std::ops::Range<u32>) {
+fn dying_at_every_step(mut place: Place, steps: std::ops::Range<u32>) {
+    // A task that is handed back may meet several of them, and is not to blame.
+    place.deaths = 1_000;
     let runtime = place.runtime();
     let mut numbers = BTreeMap::new();
     for step in steps {
@@ -286,12 +288,12 @@ fn dying_at_every_step(place: &Place, steps: std::ops::Range<u32>) {
 
 #[test]
 fn a_worker_may_die_at_every_step_in_a_directory() {
-    dying_at_every_step(&Place::directory(), 1..14);
+    dying_at_every_step(Place::directory(), 1..14);
 }
 
 #[test]
 fn a_worker_may_die_at_every_step_on_a_cluster() {
-    dying_at_every_step(&Place::cluster(), 1..12);
+    dying_at_every_step(Place::cluster(), 1..12);
 }
 
 #[test]

@@ -247,6 +247,9 @@ fn has_broker(config: &Config) -> bool {
 }
 
 fn broker(session: &Session, config: &Config) -> Result<Option<Finding>> {
+    if matches!(config.profile(), Profile::Remote { .. }) {
+        return Ok(None);
+    }
     if !has_broker(config) {
         let none = Finding::good("none: tasks run in this process");
         return Ok(Some(none.but("set OMEGA_BROKER to run tasks on workers")));

@@ -181,7 +181,8 @@ impl Logs {
     }
 
     /// Hands over the entries that are made from now on, until `progress` says stop or
-    /// `show` fails. The last `before` entries are handed over first.
+    /// `show` fails. The last `before` entries are handed over first; none are, twice a
+    /// second or so, while there are no new ones.
     pub fn follow(
         &self,
         before: usize,
@@ -200,15 +201,13 @@ impl Logs {
                 let created = created.map_or(0, |created| created.timestamp_millis());
                 let id = entry.get("_id").cloned().unwrap_or(Bson::Null);
                 let new = seen.insert(id, created).is_none();
-                if new && (!first || place + before >= found.len()) {
+                if new && (!first || place.saturating_add(before) >= found.len()) {
                     fresh.push(LogEntry::read(entry));
                 }
             }
             seen.retain(|_, created| *created >= time.timestamp_millis());
             first = false;
-            if !fresh.is_empty() {
-                show(fresh)?;
-            }
+            show(fresh)?;
             for _ in 0..5 {
                 progress.check()?;
                 std::thread::sleep(LOOK / 5);

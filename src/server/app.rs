@@ -7,10 +7,11 @@ use super::reply::{Failure, NO_SUCH_URL, Reply};
 use super::request::Request;
 use super::route::Route;
 use super::storage::{self, Plans, Uploads};
-use super::{ai, datasets, jobs, models, pages, scripts, services, tasks, ui};
+use super::{ai, datasets, jobs, logs, models, pages, scripts, services, tasks, ui};
 use crate::broker::Broker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::omega::Omega;
+use crate::progress::{Meter, Progress, Silent, Unit};
 use crate::runtime::{
     Logs, Outcome, QueueRuntime, Runtime, SubmitOptions, TaskCall, TaskRecord, TaskSelection,
     outcome,
@@ -19,6 +20,7 @@ use crate::storage::Key;
 use regex::Regex;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The most characters of what a filter is asked about.
@@ -46,6 +48,28 @@ pub struct App {
     log: String,
     uploads: Uploads,
     plans: Plans,
+    followers: Arc<()>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// Readers that follow the log at a time: each takes a place among the requests.
+const FOLLOWERS: usize = 16;
+
+/// Interrupts what goes on for long when the server is to stop.
+struct Stopping(Arc<AtomicBool>);
+
+impl Progress for Stopping {
+    fn meter(&self, label: &str, total: Option<u64>, unit: Unit) -> Box<dyn Meter> {
+        Silent.meter(label, total, unit)
+    }
+
+    fn note(&self, message: &str) {
+        tracing::info!("{message}");
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// How an [`App`] answers.
@@ -106,7 +130,14 @@ impl App {
             log: options.log,
             uploads: Uploads::default(),
             plans: Plans::default(),
+            followers: Arc::new(()),
+            stopping: Arc::default(),
         })
+    }
+
+    /// Ends what goes on for long.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
     }
 
     /// The answer to `request`, which is an error's where there is one.
@@ -154,7 +185,11 @@ impl App {
                 false => failure,
             })?;
         let om = self.om.as_user(&rights);
-        let by_query = is_page || matches!(route, Route::Store(_) | Route::Tasks | Route::Task(_));
+        let ours = matches!(
+            route,
+            Route::Store(_) | Route::Tasks | Route::Task(_) | Route::Log
+        );
+        let by_query = is_page || ours;
         let om = match request.bucket(by_query) {
             Some(bucket) => om.bucket(&bucket),
             None => om,
@@ -164,43 +199,12 @@ impl App {
             om,
             app: self,
         };
-        match (route, method) {
-            (Route::Model(name), _) => models::metadata(&call, name),
-            (Route::Action(name, action), _) => models::action(&call, name, action),
-            (Route::Dataset(name), "PUT") => datasets::put(&call, name),
-            (Route::Dataset(name), "DELETE") => datasets::delete(&call, name),
-            (Route::Dataset(name), _) => datasets::get(&call, name),
-            (Route::Script(name), _) => scripts::run(&call, name),
-            (Route::Jobs, _) => Err(no_attribute("GenericJobResource", "list")),
-            (Route::Job(name), _) => jobs::get(&call, name),
-            (Route::RunJob(name), _) => jobs::run(&call, name),
-            (Route::Tasks, method) => Ok(storage::told(
-                &call,
-                match method {
-                    "POST" => tasks::hand_in(&call),
-                    _ => tasks::list(&call),
-                },
-            )),
-            (Route::Task(id), method) => Ok(storage::told(
-                &call,
-                match method {
-                    "DELETE" => tasks::revoke(&call, id),
-                    _ => tasks::show(&call, id),
-                },
-            )),
-            (Route::TaskStatus(id), _) => tasks::status(&call, id),
-            (Route::TaskResult(id), _) => tasks::result(&call, id),
-            (Route::Service(name, action), method) => {
-                services::call(&call, name, action.as_deref(), method)
-            }
-            (Route::Ai(name), _) => models::metadata(&call, name),
-            (Route::AiAction(name, action), _) => ai::action(&call, name, action),
-            (Route::OpenAi(action), _) => ai::named_in_body(&call, action),
-            (Route::AiModels, _) => ai::models(&call),
-            (Route::Store(route), method) => Ok(storage::answer(&call, route, method)),
-            (Route::Page(page), method) => Ok(ui::show(&call, page, method)),
-            _ => Err(Failure::new(404, NO_SUCH_URL)),
-        }
+        let mut reply = call
+            .answer(route, method)
+            .unwrap_or_else(|failure| failure.to_reply());
+        reply.user = rights.user().map(str::to_owned);
+        reply.bucket = Some(call.om.bucket_name().to_owned());
+        Ok(reply)
     }
 
     /// Whether no page of another site has sent the request: browsers say where it is from.
@@ -257,6 +261,48 @@ impl App {
 }
 
 impl Call<'_> {
+    /// The answer of the resource that is asked for.
+    fn answer(&self, route: &Route, method: &str) -> Result<Reply, Failure> {
+        match (route, method) {
+            (Route::Model(name), _) => models::metadata(self, name),
+            (Route::Action(name, action), _) => models::action(self, name, action),
+            (Route::Dataset(name), "PUT") => datasets::put(self, name),
+            (Route::Dataset(name), "DELETE") => datasets::delete(self, name),
+            (Route::Dataset(name), _) => datasets::get(self, name),
+            (Route::Script(name), _) => scripts::run(self, name),
+            (Route::Jobs, _) => Err(no_attribute("GenericJobResource", "list")),
+            (Route::Job(name), _) => jobs::get(self, name),
+            (Route::RunJob(name), _) => jobs::run(self, name),
+            (Route::Tasks, method) => Ok(storage::told(
+                self,
+                match method {
+                    "POST" => tasks::hand_in(self),
+                    _ => tasks::list(self),
+                },
+            )),
+            (Route::Task(id), method) => Ok(storage::told(
+                self,
+                match method {
+                    "DELETE" => tasks::revoke(self, id),
+                    _ => tasks::show(self, id),
+                },
+            )),
+            (Route::TaskStatus(id), _) => tasks::status(self, id),
+            (Route::TaskResult(id), _) => tasks::result(self, id),
+            (Route::Service(name, action), method) => {
+                services::call(self, name, action.as_deref(), method)
+            }
+            (Route::Ai(name), _) => models::metadata(self, name),
+            (Route::AiAction(name, action), _) => ai::action(self, name, action),
+            (Route::OpenAi(action), _) => ai::named_in_body(self, action),
+            (Route::AiModels, _) => ai::models(self),
+            (Route::Store(route), method) => Ok(storage::answer(self, route, method)),
+            (Route::Log, _) => Ok(storage::told(self, logs::show(self))),
+            (Route::Page(page), method) => Ok(ui::show(self, page, method)),
+            _ => Err(Failure::new(404, NO_SUCH_URL)),
+        }
+    }
+
     /// Whether the filter lets `action` of `name` through.
     ///
     /// # Errors
@@ -300,6 +346,26 @@ impl Call<'_> {
     pub fn runs_here(&self) -> bool {
         let workers = self.app.workers.as_ref();
         workers.is_none_or(|workers| !workers.run_all)
+    }
+
+    /// Says when the server is about to stop.
+    pub fn stopping(&self) -> Arc<dyn Progress> {
+        Arc::new(Stopping(self.app.stopping.clone()))
+    }
+
+    /// A place among those who follow the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unreachable`] when there are too many.
+    pub fn follower(&self) -> Result<Arc<()>> {
+        // One is the server's own.
+        match Arc::strong_count(&self.app.followers) > FOLLOWERS {
+            true => Err(Error::new(
+                ErrorKind::Unreachable,
+                "too many readers follow the log",
+            )),
+            false => Ok(self.app.followers.clone()),
+        }
     }
 
     /// What is being written.

@@ -95,6 +95,7 @@ impl Shared {
     /// Lets connections end with what they are doing, at most for `grace`.
     pub async fn stop(&self, grace: Duration) {
         self.stopping.send_replace(true);
+        self.app.stop();
         let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
         let ended = self.connections.acquire_many(all);
         if tokio::time::timeout(grace, ended).await.is_err() {
@@ -216,8 +217,21 @@ async fn answer(request: hyper::Request<Incoming>, peer: IpAddr, shared: Arc<Sha
         status = reply.status,
         bytes = reply.body.len(),
         milliseconds = took.as_secs_f64() * 1e3,
+        user = reply.user.as_deref().unwrap_or_default(),
         request = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
     );
+    if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        tracing::info!(
+            target: "audit",
+            user = reply.user.as_deref().unwrap_or_default(),
+            peer = %peer,
+            method,
+            path = %head.uri.path(),
+            bucket = reply.bucket.as_deref().unwrap_or_default(),
+            status = reply.status,
+            request = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
+        );
+    }
     let stream = reply.stream.take().filter(|_| method != "HEAD");
     let mut response = response(reply);
     if let Some(stream) = stream {

@@ -11,6 +11,7 @@ mod connection;
 mod datasets;
 mod jobs;
 mod json;
+mod logs;
 mod metrics;
 mod models;
 mod pages;

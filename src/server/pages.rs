@@ -58,6 +58,89 @@ const OPERATIONS: &[Operation] = &[
         "The answer of an asynchronous call",
         true,
     ),
+    ("get", "/api/v1/task/", "The tasks, newest first", false),
+    ("post", "/api/v1/task/", "Have a task run", true),
+    ("get", "/api/v1/task/{id}", "Everything about a task", false),
+    ("delete", "/api/v1/task/{id}", "Call a task off", false),
+    (
+        "get",
+        "/api/v1/log",
+        "What workers log; as events with Accept: text/event-stream",
+        false,
+    ),
+    ("get", "/api/v1/store", "The stores and buckets", false),
+    (
+        "get",
+        "/api/v1/store/{store}",
+        "The objects of a store",
+        false,
+    ),
+    (
+        "get",
+        "/api/v1/store/{store}/{name}/metadata",
+        "An object's metadata",
+        false,
+    ),
+    (
+        "patch",
+        "/api/v1/store/{store}/{name}/metadata",
+        "Change fields of the metadata",
+        true,
+    ),
+    (
+        "delete",
+        "/api/v1/store/{store}/{name}/metadata",
+        "Drop an object",
+        false,
+    ),
+    (
+        "post",
+        "/api/v1/store/{store}/{name}/rename",
+        "Give an object another name",
+        true,
+    ),
+    (
+        "get",
+        "/api/v1/store/{store}/{name}/stats",
+        "The size of an object",
+        false,
+    ),
+    (
+        "get",
+        "/api/v1/store/{store}/{name}/rows",
+        "Rows of a table as CSV, JSON, Parquet, …: where, columns, sort, by, agg, skip, limit, format",
+        false,
+    ),
+    (
+        "get",
+        "/api/v1/store/{store}/{name}/content",
+        "The bytes of a file, or a range of them",
+        false,
+    ),
+    (
+        "post",
+        "/api/v1/store/{store}/{name}/upload",
+        "Start to write an object: mode is create, replace or append",
+        false,
+    ),
+    (
+        "put",
+        "/api/v1/upload/{id}/{part}",
+        "The next part of an object: rows in Arrow, documents in BSON, or bytes",
+        true,
+    ),
+    (
+        "post",
+        "/api/v1/upload/{id}/commit",
+        "End writing an object, with its metadata",
+        true,
+    ),
+    (
+        "delete",
+        "/api/v1/upload/{id}/",
+        "Write nothing after all",
+        false,
+    ),
     ("get", "/api/service/{name}/", "Call a service", false),
     ("post", "/api/service/{name}/", "Call a service", true),
     ("put", "/api/service/{name}/", "Call a service", true),
@@ -77,6 +160,18 @@ const OPERATIONS: &[Operation] = &[
     ("post", "/api/openai/v1/embeddings", "Embed text", true),
     ("get", "/healthz", "Whether the process lives", false),
     ("get", "/readyz", "Whether it can answer", false),
+];
+
+/// What rows and files come as.
+const MEDIA_TYPES: [&str; 8] = [
+    "application/json",
+    "text/csv",
+    "text/tab-separated-values",
+    "application/x-ndjson",
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.file",
+    "application/octet-stream",
+    "application/vnd.om.pieces",
 ];
 
 /// The API's description, Swagger 2.0.
@@ -100,6 +195,21 @@ pub fn swagger() -> Json {
                 parameters.push(json!({"name": name, "in": "query", "type": "string"}));
             }
         }
+        if path.ends_with("/rows") {
+            for name in ["where", "columns", "sort", "by", "agg"] {
+                parameters.push(json!({"name": name, "in": "query", "type": "string"}));
+            }
+            for name in ["skip", "limit"] {
+                parameters
+                    .push(json!({"name": name, "in": "query", "type": "integer", "minimum": 0}));
+            }
+            parameters.push(json!({"name": "format", "in": "query", "type": "string",
+                "enum": ["csv", "tsv", "json", "ndjson", "parquet", "ipc", "npy"], "default": "csv"}));
+        }
+        if path.ends_with("/upload") {
+            parameters.push(json!({"name": "mode", "in": "query", "type": "string",
+                "enum": ["create", "replace", "append"], "default": "create"}));
+        }
         if *takes_body && *method != "get" {
             parameters.push(json!({"name": "payload", "in": "body", "schema": {"type": "object"}}));
         }
@@ -112,6 +222,7 @@ pub fn swagger() -> Json {
                 ("401", "Credentials are needed, or wrong"),
                 ("403", "Not allowed"),
                 ("404", "There is no such object"),
+                ("409", "It exists already, or has changed meanwhile"),
                 ("503", "Try again later"),
             ] {
                 responses[status] =
@@ -122,7 +233,7 @@ pub fn swagger() -> Json {
                     json!({"description": "Submitted: Location has the result's address"});
             }
         }
-        if path.contains("/task/") {
+        if path.contains("/status") || path.contains("/result") {
             responses["400"] = json!({"description": "It failed, or the resource is not named",
                 "schema": {"$ref": "#/definitions/Task"}});
             responses["200"]["schema"] = json!({"$ref": "#/definitions/Task"});
@@ -136,6 +247,12 @@ pub fn swagger() -> Json {
             "parameters": parameters,
             "responses": responses,
         });
+        if path.ends_with("/rows") || path.ends_with("/content") {
+            operation["produces"] = json!(MEDIA_TYPES);
+        }
+        if path.ends_with("/log") {
+            operation["produces"] = json!(["application/json", "text/event-stream"]);
+        }
         if path.ends_with('z') {
             operation["produces"] = json!(["text/plain"]);
         }
@@ -201,8 +318,10 @@ mod tests {
             let path = path
                 .replace("{name}", "x")
                 .replace("{id}", "x")
+                .replace("{store}", "datasets")
+                .replace("{part}", "0")
                 .replace("{action}", "predict");
-            let route = Route::of(&path);
+            let route = Route::asked(&path, &path);
             assert_ne!(route, Route::Unknown { api: true }, "{path}");
             assert!(
                 route.methods().contains(&method.to_uppercase().as_str()),

@@ -21,6 +21,10 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// What makes the body instead, as it is sent.
     pub stream: Option<Stream>,
+    /// Who has asked, for the logs.
+    pub user: Option<String>,
+    /// In which bucket, likewise.
+    pub bucket: Option<String>,
 }
 
 impl std::fmt::Debug for Reply {
@@ -46,6 +50,8 @@ impl Reply {
             headers: Vec::new(),
             body,
             stream: None,
+            user: None,
+            bucket: None,
         }
     }
 

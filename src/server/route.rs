@@ -43,6 +43,8 @@ pub enum Route {
     OpenAi(&'static str),
     /// The storage, for programs of ours.
     Store(StoreRoute),
+    /// What workers log.
+    Log,
     /// A page of the dashboard.
     Page(Page),
     /// The start page.
@@ -81,6 +83,7 @@ impl Route {
             "/api/docs" => return Route::Docs,
             "/api/doc" => return Route::Doc,
             "/swagger.json" => return Route::Swagger,
+            "/api/v1/log" => return Route::Log,
             "/healthz" => return Route::Alive,
             "/readyz" => return Route::Ready,
             "/metrics" => return Route::Metrics,
@@ -177,6 +180,7 @@ impl Route {
         match self {
             Route::Ping => "ping",
             Route::Store(_) => "store",
+            Route::Log => "log",
             Route::Model(_) | Route::Action(..) => "model",
             Route::Dataset(_) => "dataset",
             Route::Script(_) => "script",

@@ -31,14 +31,30 @@ pub fn start(
     })));
     handle.spawn_blocking(move || {
         let _turn = turn;
-        let made = stream(Box::new(outgoing.clone())).and_then(|()| outgoing.clone().flush());
-        let sender = outgoing.lock().sender.take();
+        let mut ending = Ending {
+            outgoing: outgoing.clone(),
+            made: Err(io::Error::other("the answer was given up")),
+        };
+        ending.made = stream(Box::new(outgoing.clone())).and_then(|()| outgoing.clone().flush());
+    });
+    body
+}
+
+/// Ends a body, by an error unless it is complete: also where its maker has crashed.
+struct Ending {
+    outgoing: Outgoing,
+    made: io::Result<()>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let sender = self.outgoing.lock().sender.take();
+        let made = std::mem::replace(&mut self.made, Ok(()));
         if let (Err(error), Some(sender)) = (made, sender) {
             tracing::debug!("an answer was cut short: {error}");
             sender.abort(error);
         }
-    });
-    body
+    }
 }
 
 #[derive(Clone)]

@@ -75,9 +75,7 @@ impl Web {
         let mut stream = self.connect();
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         stream.write_all(body).unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes)
+        Answer::parse(&whole(&mut stream, method == "HEAD"))
     }
 
     /// Bytes as they are.
@@ -150,6 +148,27 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+}
+
+/// An answer as it is sent: not everybody closes the connection behind it.
+fn whole(stream: &mut TcpStream, no_body: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 64 << 10];
+    loop {
+        if let Some(head) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+            let mut lines = text.lines();
+            let length = lines.find_map(|line| line.strip_prefix("content-length:"));
+            let length = length.map(|length| length.trim().parse::<usize>().unwrap());
+            if length.is_some_and(|length| no_body || bytes.len() >= head + 4 + length) {
+                return bytes;
+            }
+        }
+        match stream.read(&mut buffer).unwrap() {
+            0 => return bytes,
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
 }
 
 /// The chunks of a text, whose line ends are one byte each by now; none where it is no text.

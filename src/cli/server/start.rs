@@ -184,7 +184,7 @@ impl Start {
 /// directory this process itself.
 fn workers(config: &Config, progress: Arc<dyn Progress>) -> Result<Option<Workers>> {
     let run_all = match config.profile() {
-        Profile::Cluster { broker: None, .. } => return Ok(None),
+        Profile::Cluster { broker: None, .. } | Profile::Remote { .. } => return Ok(None),
         Profile::Cluster { .. } => !config.local_runtime(),
         _ => false,
     };
