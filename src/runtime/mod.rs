@@ -1,6 +1,7 @@
 //! Running tasks. A [`TaskCall`] says what to do on which objects, a [`TaskRecord`] what
 //! became of it; where it runs is the runtime's business.
 
+mod batching;
 pub mod celery;
 pub mod control;
 mod external;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Learn.
@@ -140,10 +140,13 @@ impl ModelCall {
             .transpose()?;
         om.progress.check()?;
         let open = || om.models.open_as(&self.model, metadata);
+        let ask = |work: fn(&Model, &DataFrame) -> Result<DataFrame>| {
+            om.models.ask(&open()?, self.action, &x, work)
+        };
         let answer = match self.action {
-            Action::Predict => open()?.predict(&x)?,
-            Action::PredictProba => open()?.predict_proba(&x)?,
-            Action::DecisionFunction => open()?.decision_function(&x)?,
+            Action::Predict => ask(Model::predict)?,
+            Action::PredictProba => ask(Model::predict_proba)?,
+            Action::DecisionFunction => ask(Model::decision_function)?,
             Action::Transform => open()?.transform(&x)?,
             _ => return self.change(om, &x_input, y_input.as_ref(), &x, y.as_ref()),
         };

@@ -1,6 +1,7 @@
 //! What tasks work on: the stores of one bucket, and models by name.
 
-use super::TaskCall;
+use super::batching::Batching;
+use super::{Action, TaskCall};
 use crate::access::Rights;
 use crate::backends::SharedBackends;
 use crate::error::{Context, Error, Result};
@@ -11,6 +12,7 @@ use crate::scripts::Scripts;
 use crate::storage::Metadata;
 use crate::store::{Object, PutOptions, Store, Stored};
 use moka::sync::Cache;
+use polars::prelude::DataFrame;
 use std::io::Read;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -53,7 +55,10 @@ const OPEN: u64 = 256 << 20;
 /// Models that were opened, the most used ones, for as long as nothing newer is stored: a
 /// stored version is never changed, and is part of what a model is found by.
 #[derive(Clone)]
-pub struct OpenModels(Cache<String, Opened>);
+pub struct OpenModels {
+    opened: Cache<String, Opened>,
+    batching: Batching<(usize, Action)>,
+}
 
 /// A model and the bytes that it was read from.
 #[derive(Clone)]
@@ -66,7 +71,10 @@ impl Default for OpenModels {
     fn default() -> Self {
         // A model in memory is about as large as its parameters are when stored.
         let weigh = |_: &String, opened: &Opened| opened.size;
-        OpenModels(Cache::builder().max_capacity(OPEN).weigher(weigh).build())
+        OpenModels {
+            opened: Cache::builder().max_capacity(OPEN).weigher(weigh).build(),
+            batching: Batching::default(),
+        }
     }
 }
 
@@ -116,7 +124,7 @@ impl Models {
             metadata.gridfile,
             metadata.modified.timestamp_millis()
         );
-        if let Some(opened) = self.open.0.get(&key) {
+        if let Some(opened) = self.open.opened.get(&key) {
             return Ok(opened.model);
         }
         let (model, size) = self.read(name, metadata)?;
@@ -124,8 +132,22 @@ impl Models {
             model: Arc::new(model),
             size: u32::try_from(size).unwrap_or(u32::MAX),
         };
-        self.open.0.insert(key, opened.clone());
+        self.open.opened.insert(key, opened.clone());
         Ok(opened.model)
+    }
+
+    /// What a model that is open answers, each row for itself, to a table; together with what
+    /// others ask of it meanwhile.
+    pub(super) fn ask(
+        &self,
+        model: &Arc<Model>,
+        action: Action,
+        x: &DataFrame,
+        work: impl Fn(&Model, &DataFrame) -> Result<DataFrame>,
+    ) -> Result<DataFrame> {
+        // Whoever waits holds the model, so that no other can be at its address.
+        let key = (Arc::as_ptr(model) as usize, action);
+        self.open.batching.run(&key, x, |x| work(model, x))
     }
 
     /// Stores a model; attributes of a model of this name are kept.

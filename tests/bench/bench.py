@@ -211,8 +211,14 @@ def runtime():
     section.run(sys.modules[__name__])
 
 
+def server():
+    import server as section
+
+    section.run(sys.modules[__name__])
+
+
 SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory,
-            "mongo": mongo, "runtime": runtime}
+            "mongo": mongo, "runtime": runtime, "server": server}
 try:
     chosen = sys.argv[1:] or list(SECTIONS)
     for name in chosen:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks, side by side in one run against the named peers: prints a table of ratios.
-#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime (default: all)
+#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime server (default: all)
 # Peers come from PyPI into throw-away environments under $OM_BENCH_HOME (default ~/.cache/om-bench).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,6 +18,17 @@ case " ${*:-mongo} " in *" runtime "*) tests/servers.sh ;; esac
 case " ${*:-mongo} " in *" mongo "*)
   tests/servers.sh
   "$home/peers/bin/python" -c 'import pymongoarrow' 2>/dev/null || "$home/peers/bin/pip" install -q pymongoarrow
+esac
+case " ${*:-server} " in *" server "*)
+  tests/servers.sh
+  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  if ! command -v wrk >/dev/null || ! command -v hey >/dev/null; then
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq wrk hey >/dev/null
+  fi
+  [ -x "$home/peers/bin/mlflow" ] || "$home/peers/bin/pip" install -q mlflow
+  python=${OM_TEST_SERVERS:-$HOME/.cache/om-test-servers}/om-venv/bin
+  [ -x "$python/gunicorn" ] || "$python/pip" install -q gunicorn
 esac
 cargo build --release --quiet --bin om --example mongo_limits --example task_load
 exec env OM_BENCH_HOME="$home" "$home/peers/bin/python" tests/bench/bench.py "$@"

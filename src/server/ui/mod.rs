@@ -5,6 +5,7 @@
 mod layout;
 mod notebook;
 mod object;
+mod plot;
 mod repository;
 mod runtime;
 

@@ -1,7 +1,7 @@
 //! One object: what it is, what is in it, and what can be done with it.
 
 use super::layout::{Shell, bytes, count, when};
-use super::{notebook, of_page};
+use super::{notebook, of_page, plot};
 use crate::frame::{ColumnDescription, Histogram, Query, describe, json};
 
 use crate::jobs::{Jobs, Notebook};
@@ -85,7 +85,7 @@ fn content(
 ) -> Markup {
     let name = metadata.name();
     let shown = match store.get(name) {
-        Ok(Stored::Table(_) | Stored::Array(_)) => table(store, name),
+        Ok(Stored::Table(_) | Stored::Array(_)) => table(call, shell, store, name),
         Ok(Stored::Values(values)) => Ok(html! {
             h2 { "Content" }
             pre { (limited(&values.iter().take(ROWS as usize).map(pretty).collect::<Vec<_>>().join("\n"))) }
@@ -103,7 +103,7 @@ fn limited(text: &str) -> String {
     }
 }
 
-fn table(store: &Store, name: &str) -> crate::Result<Markup> {
+fn table(call: &Call<'_>, shell: &Shell, store: &Store, name: &str) -> crate::Result<Markup> {
     let first = Query {
         limit: Some(ROWS),
         ..Query::default()
@@ -121,6 +121,7 @@ fn table(store: &Store, name: &str) -> crate::Result<Markup> {
             (column.name().to_string(), cells.collect())
         })
         .collect();
+    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
     Ok(html! {
         h2 { "First rows" }
         div.wide tabindex="0" { table {
@@ -143,6 +144,7 @@ fn table(store: &Store, name: &str) -> crate::Result<Markup> {
             } }
             tbody { @for column in &described.columns { (statistics(column)) } }
         } }
+        (plot::section(store, shell, call.request, name, &names))
     })
 }
 
