@@ -16,6 +16,8 @@ mod home;
 mod jobs;
 mod rabbit;
 mod server;
+#[path = "celery/servers.rs"]
+mod servers;
 #[path = "celery/stack.rs"]
 mod stack;
 #[path = "celery/steering.rs"]

@@ -6,16 +6,22 @@ use crate::config::{RemoteSettings, Url};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::progress::Progress;
 use bson::Document;
+use hyper::body::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, Method, Response, StatusCode};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// How often waiting work looks whether it shall stop.
 const CHECK: Duration = Duration::from_millis(50);
+
+/// How long a connection waits for its next request: shorter than servers let it wait.
+const IDLE: Duration = Duration::from_secs(15);
 
 /// How often a request is sent that can be sent again.
 const ATTEMPTS: u32 = 5;
@@ -38,6 +44,10 @@ pub struct Server {
     client: OnceLock<Client>,
     settings: RemoteSettings,
     progress: Arc<dyn Progress>,
+    /// Whether it has ever answered.
+    heard: AtomicBool,
+    /// Whether what answers has not what our servers have.
+    strange: AtomicBool,
 }
 
 impl std::fmt::Debug for Server {
@@ -53,10 +63,10 @@ impl std::fmt::Debug for Server {
 pub struct Ask<'a> {
     method: Method,
     path: String,
-    query: Vec<(&'a str, String)>,
+    query: Vec<(Cow<'a, str>, String)>,
     bucket: Option<&'a str>,
     headers: Vec<(&'static str, String)>,
-    body: Option<(&'static str, Vec<u8>)>,
+    body: Option<(&'static str, Bytes)>,
     again: bool,
 }
 
@@ -106,7 +116,23 @@ impl<'a> Ask<'a> {
 
     /// With these parameters.
     pub fn with(mut self, query: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        self.query.extend(query);
+        let query = query.into_iter();
+        self.query
+            .extend(query.map(|(name, value)| (name.into(), value)));
+        self
+    }
+
+    /// With these parameters.
+    pub fn named(mut self, query: Vec<(String, String)>) -> Self {
+        let query = query.into_iter();
+        self.query
+            .extend(query.map(|(name, value)| (name.into(), value)));
+        self
+    }
+
+    /// In a bucket, told as omega|ml's clients do.
+    pub fn within(mut self, bucket: &str) -> Self {
+        self.headers.push(("bucket", bucket.to_owned()));
         self
     }
 
@@ -118,7 +144,7 @@ impl<'a> Ask<'a> {
 
     /// With a body.
     pub fn body(mut self, media_type: &'static str, body: Vec<u8>) -> Self {
-        self.body = Some((media_type, body));
+        self.body = Some((media_type, body.into()));
         self
     }
 
@@ -201,12 +227,19 @@ impl Server {
             client: OnceLock::new(),
             settings,
             progress,
+            heard: AtomicBool::new(false),
+            strange: AtomicBool::new(false),
         }))
     }
 
     /// Where it is, for people.
     pub fn url(&self) -> &Url {
         &self.settings.url
+    }
+
+    /// Whether what answers there has turned out to be no server of ours.
+    pub fn is_strange(&self) -> bool {
+        self.strange.load(Ordering::Relaxed)
     }
 
     /// What the default bucket is called here.
@@ -231,7 +264,6 @@ impl Server {
                 Ok(answer) => return Ok(answer),
                 Err(Failed { error, pause }) => (error, pause),
             };
-            // A first attempt that finds nobody is the last.
             let lost = asked.is_some() && ask.again && attempt < ATTEMPTS;
             if !lost {
                 return Err(error);
@@ -260,6 +292,7 @@ impl Server {
         tracing::debug!("{} {}{}", ask.method, self.settings.url, ask.path);
         let response = self.wait(request.send())?;
         let response = response.map_err(|error| self.lost(error))?;
+        self.heard.store(true, Ordering::Relaxed);
         if response.status().is_success() {
             return Ok(Answer {
                 status: response.status().as_u16(),
@@ -274,7 +307,13 @@ impl Server {
         let client = self.client()?;
         let url = self.address(ask)?;
         let settings = &self.settings;
-        let secret = format!("ApiKey {}:{}", settings.user, settings.key.reveal());
+        let (user, key) = (settings.user.as_str(), settings.key.reveal());
+        // A signed token, as omega|ml tells it (spec/rest.md §2).
+        let token = user.starts_with("jwt:") || key.matches('.').count() == 2;
+        let secret = match token {
+            true => format!("Bearer {key}"),
+            false => format!("ApiKey {user}:{key}"),
+        };
         let mut secret = reqwest::header::HeaderValue::from_str(&secret).map_err(|_| {
             Error::usage("the user id or the API key cannot be sent").on("OMEGA_APIKEY")
         })?;
@@ -319,7 +358,7 @@ impl Server {
             let query = ask
                 .query
                 .iter()
-                .map(|(name, value)| (*name, value.as_str()));
+                .map(|(name, value)| (name.as_ref(), value.as_str()));
             url.query_pairs_mut()
                 .extend_pairs(query)
                 .extend_pairs(bucket.map(|bucket| ("bucket", bucket)));
@@ -337,6 +376,7 @@ impl Server {
             .user_agent(concat!("om/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.settings.timeout)
             .tcp_keepalive(Duration::from_secs(30))
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none());
         if let Some(file) = &self.settings.ca_file {
             let on = || format!("CA_CERTS_PATH {}", file.display());
@@ -390,7 +430,8 @@ impl Server {
         Failed {
             error: Error::new(ErrorKind::Unreachable, message)
                 .hint("is the server running? see: om doctor"),
-            pause: (!nobody).then_some(Duration::ZERO),
+            // A first attempt that finds nobody is the last.
+            pause: (!nobody || self.heard.load(Ordering::Relaxed)).then_some(Duration::ZERO),
         }
     }
 
@@ -433,6 +474,7 @@ impl Server {
 
     /// What answers has not what our servers have.
     fn stranger(&self) -> Error {
+        self.strange.store(true, Ordering::Relaxed);
         Error::failed(format!("{} is no server of om's", self.settings.url)).hint(
             "servers of Python omega|ml run models, jobs and scripts, but do not list or store \
              objects for others: use their database, OMEGA_MONGO_URL",

@@ -28,6 +28,9 @@ pub const RECORDS: &str = "/api/v1/records";
 /// The parameter with a name that no path can carry.
 pub const NAME: &str = "name";
 
+/// Where tasks are.
+pub const TASKS: &str = "/api/v1/task/";
+
 /// Media type of a document of MongoDB's.
 pub const BSON: &str = "application/bson";
 
@@ -113,8 +116,9 @@ pub fn read_piece(from: &mut dyn Read) -> Result<Option<Vec<u8>>> {
     from.read_exact(&mut head).map_err(cut)?;
     let [code, a, b, c, d, digest @ ..] = head;
     let length = u32::from_le_bytes([a, b, c, d]);
-    let mut content = Vec::new();
     // As it comes, whatever length is announced.
+    let likely = usize::try_from(length).unwrap_or(0).min(PART);
+    let mut content = Vec::with_capacity(likely);
     let read = from
         .take(u64::from(length))
         .read_to_end(&mut content)
@@ -197,9 +201,10 @@ pub fn bytes(document: &Document) -> Result<Vec<u8>> {
 
 /// Whether only servers of ours have what is at `path`.
 pub fn is_extension(path: &str) -> bool {
-    [STORE, UPLOADS, RECORDS]
-        .iter()
-        .any(|known| path.starts_with(known))
+    path == TASKS
+        || [STORE, UPLOADS, RECORDS]
+            .iter()
+            .any(|known| path.starts_with(known))
 }
 
 /// The path of a part of an object: `metadata`, `rows`, `content`, …

@@ -3,6 +3,7 @@
 
 mod batching;
 pub mod celery;
+mod classic;
 pub mod control;
 mod external;
 mod input;

@@ -49,6 +49,13 @@ impl Action {
         ("gridsearch", Action::Gridsearch),
     ];
 
+    /// The name.
+    pub fn name(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(_, action)| *action == self)
+            .map_or("", |(name, _)| name)
+    }
+
     /// The action called `name`; `-` and `_` are the same.
     ///
     /// # Errors

@@ -339,7 +339,11 @@ fn ending_of(reply: &Reply) -> Ending {
 /// # Errors
 /// [`ErrorKind::TaskFailed`] with the task's own error.
 pub fn outcome(record: TaskRecord, objects: &Objects) -> Result<Outcome> {
-    let result = record.outcome()?;
+    outcome_of(record.outcome()?, objects)
+}
+
+/// What an answer stands for.
+pub(super) fn outcome_of(result: serde_json::Value, objects: &Objects) -> Result<Outcome> {
     if let serde_json::Value::Number(number) = &result
         && let Some(number) = number.as_f64()
     {

@@ -5,6 +5,7 @@ use super::celery::calls::{Surroundings, TaskCall};
 use super::celery::json;
 use super::celery::pickle::Value;
 use super::celery::serial::Serializer;
+use super::classic;
 use super::{Objects, Outcome, Runtime, SubmitOptions, TaskRecord, TaskSelection, outcome};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::remote::{Answer, Ask, Server, wire};
@@ -69,7 +70,7 @@ impl RemoteRuntime {
         if let Some(id) = id {
             body.insert("id", id);
         }
-        let ask = Ask::post(TASKS).of(&self.bucket).document(&body)?;
+        let ask = Ask::post(wire::TASKS).of(&self.bucket).document(&body)?;
         // A task with an id is the same when it is handed in again.
         let ask = if id.is_some() { ask.repeatable() } else { ask };
         self.server.ask(&ask)
@@ -135,12 +136,9 @@ impl RemoteRuntime {
     }
 }
 
-/// Where tasks are.
-const TASKS: &str = "/api/v1/task/";
-
 fn path(id: &str) -> String {
     let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-    format!("{TASKS}{id}")
+    format!("{}{id}", wire::TASKS)
 }
 
 /// How a task is submitted, as it is sent.
@@ -218,7 +216,12 @@ impl Runtime for RemoteRuntime {
     fn run(&self, call: &TaskCall, options: &SubmitOptions) -> Result<Outcome> {
         let began = Instant::now();
         let wait = options.patience.unwrap_or(WAIT).min(WAIT);
-        let answer = self.hand_in(None, call, options, wait)?;
+        let answer = match self.hand_in(None, call, options, wait) {
+            Err(_) if self.server.is_strange() => {
+                return classic::run(&self.server, &self.objects, &self.bucket, call, options);
+            }
+            answer => answer?,
+        };
         let handed_in = answer.status == 202;
         let told = answer.document()?;
         match told.get_str("id") {
@@ -260,7 +263,9 @@ impl Runtime for RemoteRuntime {
         let states = selection.states.iter();
         let states = states.map(|state| ("state", state.word().to_owned()));
         let limit = selection.limit.map(|limit| ("limit", limit.to_string()));
-        let ask = Ask::get(TASKS).of(&self.bucket).with(states.chain(limit));
+        let ask = Ask::get(wire::TASKS)
+            .of(&self.bucket)
+            .with(states.chain(limit));
         serde_json::from_value(self.server.ask(&ask)?.json()?)
             .context(|| "the server's answer is not understood")
     }

@@ -92,12 +92,15 @@ impl Inner {
 impl Write for Outgoing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.lock();
-        if inner.block.capacity() == 0 {
-            inner.block.reserve(BLOCK.max(bytes.len()));
-        }
-        inner.block.extend_from_slice(bytes);
-        if inner.block.len() >= BLOCK {
-            inner.send()?;
+        // Blocks of one size: their memory is used again.
+        for part in bytes.chunks(BLOCK) {
+            if inner.block.len() + part.len() > BLOCK {
+                inner.send()?;
+            }
+            if inner.block.capacity() == 0 {
+                inner.block.reserve_exact(BLOCK);
+            }
+            inner.block.extend_from_slice(part);
         }
         Ok(bytes.len())
     }

@@ -73,8 +73,9 @@ def full(bench, method, url, body):
 
 def half(method, url, body, rate):
     """Median and 99th percentile at half of that rate (hey)."""
+    clients = max(1, min(CLIENTS, int(rate / 50)))
     told = subprocess.run(
-        ["hey", "-z", f"{SECONDS}s", "-c", str(CLIENTS), "-q", str(rate / 2 / CLIENTS), "-m", method,
+        ["hey", "-z", f"{SECONDS}s", "-c", str(clients), "-q", str(rate / 2 / clients), "-m", method,
          "-T", "application/json", "-d", body, url],
         capture_output=True, text=True, check=True).stdout
     if "[200]" not in told:

@@ -156,6 +156,22 @@ impl Stack {
         self.keep(name, &worker)
     }
 
+    /// Keeps om running, with settings of its own.
+    pub fn keep_om(&self, name: &str, args: &[&str], env: &[(&str, &str)]) {
+        let mut program = self.command("env");
+        program.args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        program.arg(OM).args(args);
+        self.keep(name, &program);
+    }
+
+    /// Keeps a Python program running, with settings of its own.
+    pub fn keep_python(&self, name: &str, args: &[&str], env: &[(&str, &str)]) {
+        let mut program = self.command("env");
+        program.args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        program.arg(python("python")).args(args);
+        self.keep(name, &program);
+    }
+
     /// The database.
     pub fn mongo(&self) -> String {
         self.mongo.clone()

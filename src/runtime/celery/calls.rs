@@ -401,10 +401,7 @@ fn model_call(action: Action, args: &[Value], mut kwargs: Kwargs) -> Result<Mode
 }
 
 fn from_model_call(call: &ModelCall) -> Result<(String, Vec<Value>, Kwargs)> {
-    let known = Action::ALL
-        .iter()
-        .find(|(_, action)| *action == call.action);
-    let (action, _) = known.ok_or_else(|| Error::usage("there is no task for this action"))?;
+    let action = call.action.name();
     let given = |input: &Option<Input>| match input {
         None => Value::None,
         Some(Input::Name(name)) => name.as_str().into(),

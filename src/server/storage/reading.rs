@@ -206,8 +206,11 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
                 Box::new(frame::batches(frame)?)
             }
         };
+        let mut bytes = Vec::new();
         for batch in batches {
-            send(to, &encoded(batch?)?)?;
+            bytes.clear();
+            encode(batch?, &mut bytes)?;
+            send(to, &bytes)?;
         }
         Ok(())
     };
@@ -419,11 +422,16 @@ fn send(to: &mut dyn Write, content: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] for what Arrow has not.
-pub fn encoded(mut frame: DataFrame) -> Result<Vec<u8>> {
+pub fn encoded(frame: DataFrame) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    IpcStreamWriter::new(&mut bytes)
+    encode(frame, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn encode(mut frame: DataFrame, bytes: &mut Vec<u8>) -> Result<()> {
+    bytes.reserve(frame.estimated_size());
+    IpcStreamWriter::new(bytes)
         .with_compat_level(CompatLevel::newest())
         .finish(&mut frame)
-        .context(|| "the rows cannot be sent")?;
-    Ok(bytes)
+        .context(|| "the rows cannot be sent")
 }
