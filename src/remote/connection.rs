@@ -476,8 +476,8 @@ impl Server {
     fn stranger(&self) -> Error {
         self.strange.store(true, Ordering::Relaxed);
         Error::failed(format!("{} is no server of om's", self.settings.url)).hint(
-            "servers of Python omega|ml run models, jobs and scripts, but do not list or store \
-             objects for others: use their database, OMEGA_MONGO_URL",
+            "Python omega|ml's server runs models, jobs and scripts, but does not list or store \
+             objects for om: use its database, OMEGA_MONGO_URL",
         )
     }
 

@@ -66,7 +66,6 @@ impl RunModel {
             ..ModelCall::new(&self.name, Action::parse(&self.action)?)
         };
         let om = session.omega()?;
-        om.models.metadata(&self.name)?;
         self.submitting.run(&TaskCall::Model(call), &om, session)
     }
 }
