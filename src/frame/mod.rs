@@ -25,6 +25,7 @@ pub use batches::{batches, sample};
 pub(crate) use columns::unknown_column;
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
+pub(crate) use polars_error::through_polars;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
 pub use run::{collect, plan, run, schema, selected};
 pub use spool::spool;

@@ -88,3 +88,10 @@ fn quoted(text: &str) -> Option<String> {
     }
     (!text.contains(char::is_whitespace)).then(|| text.to_owned())
 }
+/// An error of ours on its way through Polars.
+pub fn through_polars(error: Error) -> PolarsError {
+    PolarsError::IO {
+        error: std::sync::Arc::new(std::io::Error::other(error)),
+        msg: None,
+    }
+}

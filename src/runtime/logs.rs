@@ -8,7 +8,8 @@ use crate::storage::Metadata;
 use crate::storage::log::{CREATED, Log};
 use crate::store::Store;
 use bson::{Bson, Document, doc};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,6 +126,23 @@ impl LogEntry {
             CREATED: bson::DateTime::from_millis(self.created.timestamp_millis()),
             "userid": &self.user,
         }
+    }
+
+    /// When it was made: RFC 3339 in UTC, to the millisecond.
+    pub fn stamp(&self) -> String {
+        self.created.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    /// The entry for programs.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "created": self.stamp(),
+            "level": self.level,
+            "logger": self.logger,
+            "hostname": self.hostname,
+            "user": self.user,
+            "message": self.message,
+        })
     }
 
     /// What an entry says, whoever has written it; what is missing is empty.

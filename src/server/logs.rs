@@ -5,8 +5,8 @@ use super::reply::{Reply, Stream};
 use super::request::is_true;
 use crate::error::{Context, Error, Result};
 use crate::runtime::{Level, LogEntry};
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ pub fn show(call: &Call<'_>) -> Result<Reply> {
         found.retain(wanted);
         let tail = number("tail")?.unwrap_or(TOLD);
         found.drain(..found.len().saturating_sub(tail));
-        let told: Vec<Value> = found.iter().map(told).collect();
+        let told: Vec<Value> = found.iter().map(LogEntry::to_json).collect();
         let body = Value::Array(told).to_string().into_bytes();
         return Ok(Reply::bytes("application/json", body));
     }
@@ -68,7 +68,7 @@ pub fn show(call: &Call<'_>) -> Result<Reply> {
             if began.elapsed() > LONGEST {
                 return Err(Error::failed("it is time to come again"));
             }
-            let new = |entry: &&LogEntry| seen.as_ref().is_none_or(|seen| stamp(entry) > *seen);
+            let new = |entry: &&LogEntry| seen.as_ref().is_none_or(|seen| entry.stamp() > *seen);
             let entries: Vec<&LogEntry> = entries
                 .iter()
                 .filter(new)
@@ -96,24 +96,9 @@ fn write(to: &mut dyn Write, entries: &[&LogEntry]) -> io::Result<()> {
         write!(
             to,
             "id: {}\nevent: log\ndata: {}\n\n",
-            stamp(entry),
-            told(entry)
+            entry.stamp(),
+            entry.to_json()
         )?;
     }
     to.flush()
-}
-
-fn told(entry: &LogEntry) -> Value {
-    json!({
-        "created": stamp(entry),
-        "level": entry.level,
-        "logger": entry.logger,
-        "hostname": entry.hostname,
-        "user": entry.user,
-        "message": entry.message,
-    })
-}
-
-fn stamp(entry: &LogEntry) -> String {
-    entry.created.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -5,9 +5,8 @@ use crate::cli::app::parse_duration;
 use crate::cli::output::{Cell, Column, Format, Table};
 use crate::error::{Error, Result};
 use crate::runtime::{Level, LogEntry, Logs};
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use clap::Args;
-use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What workers have done and what went wrong.
@@ -83,7 +82,7 @@ impl Log {
             let created = entry.created.with_timezone(&chrono::Local);
             let created = created.format("%Y-%m-%d %H:%M:%S%.3f").to_string();
             table.push([
-                Cell::shown(stamp(entry), created),
+                Cell::shown(entry.stamp(), created),
                 Cell::from(entry.level.as_str()),
                 Cell::from(entry.logger.as_str()),
                 Cell::from(entry.hostname.as_str()),
@@ -107,24 +106,9 @@ impl Log {
 /// One line: what is followed cannot be one document.
 fn show(session: &Session, entry: &LogEntry) -> Result<()> {
     match session.output.format() {
-        Some(Format::Json | Format::Jsonl | Format::Yaml) => session.output.line(json_of(entry)),
+        Some(Format::Json | Format::Jsonl | Format::Yaml) => session.output.line(entry.to_json()),
         _ => session.output.line(entry),
     }
-}
-
-fn json_of(entry: &LogEntry) -> Value {
-    json!({
-        "created": stamp(entry),
-        "level": entry.level,
-        "logger": entry.logger,
-        "hostname": entry.hostname,
-        "user": entry.user,
-        "message": entry.message,
-    })
-}
-
-fn stamp(entry: &LogEntry) -> String {
-    entry.created.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn level(text: &str) -> Result<Level> {

@@ -10,12 +10,12 @@ use super::reader::{Reading, RowReader};
 use super::scan::Extent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::bson::Field;
-use crate::frame::{self, Query};
+use crate::frame::{self, Query, through_polars};
 use crate::storage::projection::ROW_ID;
 use crate::storage::refusal::{ContentKind, dropped};
 use bson::{Document, doc};
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, PolarsError, PolarsResult, Schema,
+    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, PolarsResult, Schema,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -265,7 +265,7 @@ impl AnonymousScan for Table {
             .n_rows
             .filter(|_| predicate.is_none())
             .map(|rows| rows as u64);
-        let frame = self.read(&columns, pushed, limit).map_err(carried)?;
+        let frame = self.read(&columns, pushed, limit).map_err(through_polars)?;
         let frame = frame.select(columns.iter().map(|field| field.column.as_str()))?;
         match predicate {
             Some(predicate) => frame.lazy().filter(predicate).collect(),
@@ -274,14 +274,6 @@ impl AnonymousScan for Table {
                 None => frame,
             }),
         }
-    }
-}
-
-/// An error of ours on its way through Polars.
-fn carried(error: Error) -> PolarsError {
-    PolarsError::IO {
-        error: Arc::new(std::io::Error::other(error)),
-        msg: None,
     }
 }
 

@@ -4,12 +4,12 @@
 
 use super::RemoteStorage;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::frame::Query;
+use crate::frame::{Query, through_polars};
 use crate::remote::{Ask, Pieces, wire};
 use crate::storage::{Batches, Metadata, Scan};
 use bson::doc;
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, IpcStreamReader, LazyFrame, PolarsError,
+    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, IpcStreamReader, LazyFrame,
     PolarsResult, ScanArgsAnonymous, SchemaRef, SerReader,
 };
 use std::any::Any;
@@ -128,7 +128,9 @@ impl AnonymousScan for Table {
             .n_rows
             .filter(|_| arguments.predicate.is_none())
             .map(|rows| rows as u64);
-        let frame = self.read(columns.as_deref(), limit).map_err(carried)?;
+        let frame = self
+            .read(columns.as_deref(), limit)
+            .map_err(through_polars)?;
         let frame = match columns {
             Some(columns) => frame.select(columns)?,
             None => frame,
@@ -140,14 +142,6 @@ impl AnonymousScan for Table {
                 None => frame,
             }),
         }
-    }
-}
-
-/// An error of ours on its way through Polars.
-fn carried(error: Error) -> PolarsError {
-    PolarsError::IO {
-        error: Arc::new(std::io::Error::other(error)),
-        msg: None,
     }
 }
 
