@@ -4,6 +4,7 @@
 
 mod body;
 mod connection;
+pub mod rows;
 pub mod wire;
 
 pub use body::{Body, Pieces};

@@ -8,11 +8,10 @@ use super::celery::serial::Serializer;
 use super::classic;
 use super::{Objects, Outcome, Runtime, SubmitOptions, TaskRecord, TaskSelection, outcome};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::remote::rows::decoded;
 use crate::remote::{Answer, Ask, Server, wire};
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc};
-use polars::prelude::{IpcStreamReader, SerReader};
-use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -117,11 +116,7 @@ impl RemoteRuntime {
         let unknown = || Error::invalid("the server's answer is not understood");
         let (form, value) = answer.into_iter().next().ok_or_else(unknown)?;
         Ok(match (form.as_str(), value) {
-            ("table", Bson::Binary(table)) => Outcome::Table(
-                IpcStreamReader::new(Cursor::new(table.bytes))
-                    .finish()
-                    .context(|| "the server's rows are not understood")?,
-            ),
+            ("table", Bson::Binary(table)) => Outcome::Table(decoded(table.bytes)?),
             ("number", Bson::Double(number)) => Outcome::Number(number),
             ("metadata", Bson::Document(metadata)) => {
                 let mut metadata = wire::metadata_of(&metadata)?;

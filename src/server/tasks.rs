@@ -7,6 +7,7 @@ use super::reply::{Failure, Reply};
 use super::route::Route;
 use super::{jobs, models, scripts, services, storage};
 use crate::error::{Error, Result};
+use crate::remote::rows::encoded;
 use crate::remote::wire;
 use crate::runtime::celery::json;
 use crate::runtime::celery::message::TaskMessage;
@@ -136,7 +137,7 @@ fn told_outcome(call: &Call<'_>, outcome: Outcome) -> Result<Reply> {
         match outcome {
             Outcome::Table(frame) => {
                 let subtype = BinarySubtype::Generic;
-                let bytes = storage::encoded(frame)?;
+                let bytes = encoded(frame)?;
                 doc! { "table": Binary { subtype, bytes } }
             }
             Outcome::Number(number) => doc! { "number": number },

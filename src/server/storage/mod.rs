@@ -5,7 +5,7 @@ mod reading;
 mod records;
 mod uploads;
 
-pub use reading::{Plans, encoded};
+pub use reading::Plans;
 pub use uploads::Uploads;
 
 use super::app::Call;

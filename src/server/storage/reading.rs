@@ -6,12 +6,13 @@ use super::{document, documents as documents_of, sent, tag, takes_bson};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::format::{Format, WriteOptions};
 use crate::frame::{self, Aggregate, Columns, Filter, Query, Sort};
+use crate::remote::rows::{encode, encoded};
 use crate::remote::wire::{self, Piece};
 use crate::runtime::task_id;
 use crate::storage::{Batches, Key, Metadata, Stats};
 use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use moka::sync::Cache;
-use polars::prelude::{CompatLevel, DataFrame, IpcStreamWriter, LazyFrame, SerWriter, col};
+use polars::prelude::{DataFrame, LazyFrame, col};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -416,22 +417,4 @@ fn in_pieces(stream: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static)
 
 fn send(to: &mut dyn Write, content: &[u8]) -> Result<()> {
     wire::write_piece(to, Piece::Data, content).context(|| "the answer cannot be sent")
-}
-
-/// Rows as an Arrow stream.
-///
-/// # Errors
-/// [`ErrorKind::Invalid`] for what Arrow has not.
-pub fn encoded(frame: DataFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode(frame, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn encode(mut frame: DataFrame, bytes: &mut Vec<u8>) -> Result<()> {
-    bytes.reserve(frame.estimated_size());
-    IpcStreamWriter::new(bytes)
-        .with_compat_level(CompatLevel::newest())
-        .finish(&mut frame)
-        .context(|| "the rows cannot be sent")
 }

@@ -6,13 +6,13 @@ use super::super::app::Call;
 use super::super::reply::Reply;
 use super::{document, sent};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::remote::rows::decoded;
 use crate::remote::wire;
 use crate::runtime::task_id;
 use crate::storage::{Key, Metadata, Mode, Storage, Writer};
 use bson::{Document, doc};
-use polars::prelude::{DataFrame, IpcStreamReader, SerReader};
+use polars::prelude::DataFrame;
 use std::collections::HashMap;
-use std::io::Cursor;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -256,11 +256,7 @@ fn take(call: &Call<'_>, upload: &Upload, number: u64) -> Result<Reply> {
         )));
     }
     let what = match call.request.header("content-type") {
-        Some(wire::ARROW) => What::Rows(
-            IpcStreamReader::new(Cursor::new(body.as_slice()))
-                .finish()
-                .context(|| "the rows are not understood")?,
-        ),
+        Some(wire::ARROW) => What::Rows(decoded(body)?),
         Some(wire::BSON) => What::Documents(wire::documents(body)?),
         _ => What::Bytes(body.clone()),
     };

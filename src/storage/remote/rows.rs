@@ -3,17 +3,17 @@
 //! if the object is still the same.
 
 use super::RemoteStorage;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Query, through_polars};
+use crate::remote::rows::decoded;
 use crate::remote::{Ask, Pieces, wire};
 use crate::storage::{Batches, Metadata, Scan};
 use bson::doc;
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, IpcStreamReader, LazyFrame,
-    PolarsResult, ScanArgsAnonymous, SchemaRef, SerReader,
+    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, LazyFrame, PolarsResult,
+    ScanArgsAnonymous, SchemaRef,
 };
 use std::any::Any;
-use std::io::Cursor;
 use std::sync::Arc;
 
 /// How often rows are asked for again after a break.
@@ -225,11 +225,4 @@ impl Iterator for RemoteBatches {
         self.done = !matches!(read, Ok(Some(_)));
         read.transpose()
     }
-}
-
-/// The rows in an Arrow stream.
-fn decoded(bytes: Vec<u8>) -> Result<DataFrame> {
-    IpcStreamReader::new(Cursor::new(bytes))
-        .finish()
-        .context(|| "the server's rows are not understood")
 }

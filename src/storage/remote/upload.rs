@@ -2,11 +2,12 @@
 //! SHA-256, which may be sent twice; nothing is visible before the server has committed.
 
 use super::RemoteStorage;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::remote::rows::encoded;
 use crate::remote::{Ask, wire};
 use crate::storage::{Key, Metadata, Mode, Writer};
 use bson::{Document, doc};
-use polars::prelude::{CompatLevel, DataFrame, IpcStreamWriter, SerWriter};
+use polars::prelude::DataFrame;
 use std::cell::Cell;
 
 /// Content on its way to a server.
@@ -157,14 +158,4 @@ impl Drop for Upload<'_> {
             let _ = self.storage.server.ask(&Ask::delete(self.path("")));
         }
     }
-}
-
-/// Rows as an Arrow stream.
-fn encoded(mut frame: DataFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    IpcStreamWriter::new(&mut bytes)
-        .with_compat_level(CompatLevel::newest())
-        .finish(&mut frame)
-        .context(|| "rows that cannot be sent")?;
-    Ok(bytes)
 }
