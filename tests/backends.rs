@@ -104,7 +104,17 @@ fn the_example_runs_a_kind_of_its_own() {
         .iter()
         .map(|entry| entry["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["example.mean", "python.model", "sklearn.joblib"]);
+    assert_eq!(
+        kinds,
+        [
+            "example.mean",
+            "keras.h5",
+            "mlflow.model",
+            "python.model",
+            "sklearn.joblib",
+            "tfkeras.h5"
+        ]
+    );
     machine.ok(&["models", "put", "--kind", "example.mean", "-", "mean"]);
     let fit = machine.run(&["runtime", "model", "mean", "fit", "line[x,z]", "line[y]"]);
     assert_eq!(fit.code, 0, "{}", fit.stderr);
@@ -367,4 +377,64 @@ fn workers_keep_python_warm() {
     }
     let _ = worker.kill();
     let _ = worker.wait();
+}
+
+/// Directories in MLflow's format, by a Python that has it.
+#[test]
+fn models_of_mlflow() {
+    let machine = Machine::new();
+    let mlflow = server::servers().join("mlflow-venv/bin/python");
+    assert!(
+        mlflow.is_file(),
+        "this test needs a Python with mlflow, and there is no {}: run tests/servers.sh",
+        mlflow.display()
+    );
+    let made = Command::new(&mlflow)
+        .args([
+            "-c",
+            "import mlflow, pandas as pd; from sklearn.linear_model import LinearRegression\n\
+             d = pd.read_csv('line.csv')\n\
+             mlflow.sklearn.save_model(LinearRegression().fit(d[['x']], d['y']), 'saved')",
+        ])
+        .current_dir(machine.0.path("work"))
+        .env("HOME", machine.0.path("."))
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let om = |args: &[&str]| {
+        let mut command = machine.command(args);
+        command.env("OMEGA_PYTHON", &mlflow);
+        Run::of(command.output().unwrap())
+    };
+    for (spec, name) in [("./saved", "doubled"), ("mlflow://saved", "again")] {
+        let put = om(&["models", "put", spec, name]);
+        assert!(
+            put.code == 0 && put.stdout.contains("kind=mlflow.model"),
+            "{} {}",
+            put.stdout,
+            put.stderr
+        );
+        let predicted = om(&["runtime", "model", name, "predict", "line[x]", "-o", "json"]);
+        assert_eq!(predicted.code, 0, "{}", predicted.stderr);
+        let rows: Vec<Value> = serde_json::from_str(&predicted.stdout).unwrap();
+        assert!(
+            (rows[5]["0"].as_f64().unwrap() - 12.0).abs() < 1e-9,
+            "{rows:?}"
+        );
+    }
+    let fit = om(&["runtime", "model", "doubled", "fit", "line[x]", "line[y]"]);
+    assert!(
+        fit.code != 0 && fit.stderr.contains("mlflow.model cannot fit"),
+        "{}",
+        fit.stderr
+    );
+    // Another Python is told what it lacks.
+    machine.fails(
+        &["runtime", "model", "doubled", "predict", "line[x]"],
+        "needs the Python package mlflow",
+    );
 }

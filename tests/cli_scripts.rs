@@ -315,3 +315,145 @@ fn a_shell_has_the_objects() {
         typed.stderr
     );
 }
+
+/// In a Python of its own, so that nobody else's packages change.
+#[test]
+fn packages_of_a_worker_are_looked_after() {
+    let machine = Machine::new();
+    let home = machine.0.path("venv");
+    let made = Command::new(server::servers().join("om-venv/bin/python"))
+        .args(["-m", "venv"])
+        .arg(&home)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let om = |args: &[&str]| {
+        let mut command = machine.command(&[&["runtime", "env"], args].concat());
+        command.env("OMEGA_PYTHON", home.join("bin/python"));
+        Run::of(command.output().unwrap())
+    };
+    let listed = || -> Vec<Value> {
+        let run = om(&["list", "-o", "json"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        serde_json::from_str(&run.stdout).unwrap()
+    };
+    let has = |name: &str| listed().iter().any(|package| package["package"] == name);
+    assert!(has("pip") && !has("hello"));
+    let source = machine.0.path("work/hello").display().to_string();
+    let run = om(&["install", &source]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(has("hello"));
+    let frozen = om(&["freeze"]);
+    assert!(frozen.stdout.contains("hello @ file"), "{}", frozen.stdout);
+    let run = om(&["uninstall", "hello"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!has("hello"));
+    // A requirements file is kept for the next time.
+    let file = machine.0.write("work/needs.txt", &format!("{source}\n"));
+    let run = om(&["install", "--file", &file.display().to_string(), "--local"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(has("hello"));
+    om(&["uninstall", "hello"]);
+    assert_eq!(om(&["install"]).code, 0);
+    assert!(has("hello"));
+    let run = om(&["install", "./nowhere"]);
+    assert!(
+        run.code == 6 && run.stderr.contains("nowhere"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    // By a worker of a label.
+    let mut worker = machine
+        .command(&["runtime", "worker", "--queues", "gpu", "-q"])
+        .env("OMEGA_PYTHON", home.join("bin/python"))
+        .spawn()
+        .unwrap();
+    let run = om(&["freeze", "--require", "gpu,local"]);
+    let _ = Command::new("kill").arg(worker.id().to_string()).status();
+    worker.wait().unwrap();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(
+        lines.contains(&"# gpu") && lines.contains(&"# local"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_scripts_say_on_workers_is_logged() {
+    let machine = Machine::new();
+    machine.ok(&["scripts", "put", "hello", "hello"]);
+    for (fail, code) in [("false", 0), ("true", 6)] {
+        let id = machine.ok(&[
+            "runtime",
+            "script",
+            "hello",
+            "run",
+            &format!("fail={fail}"),
+            "--async",
+        ]);
+        let run = machine.run(&["runtime", "result", id.trim()]);
+        assert_eq!(run.code, code, "{}", run.stderr);
+    }
+    let said = || -> Vec<Value> {
+        serde_json::from_str(&machine.ok(&["scripts", "logs", "hello", "-o", "json"])).unwrap()
+    };
+    // Entries are written a moment later.
+    let mut entries = Vec::new();
+    for _ in 0..100 {
+        entries = said();
+        if entries.iter().any(|entry| entry["level"] == "ERROR") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let messages: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry["message"].as_str())
+        .collect();
+    assert_eq!(
+        messages
+            .iter()
+            .filter(|text| text.contains("saying hello"))
+            .count(),
+        2,
+        "{messages:#?}"
+    );
+    assert!(
+        messages
+            .iter()
+            .any(|text| text.contains("failed") && text.contains("asked to")),
+        "{messages:#?}"
+    );
+    machine.fails(&["scripts", "logs", "none"], 3, "does not exist");
+}
+
+/// A wheel that pip makes.
+#[test]
+fn a_wheel_is_a_package() {
+    let machine = Machine::new();
+    let made = Command::new(server::servers().join("om-venv/bin/python"))
+        .args([
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "-w",
+            "dist",
+            "./hello",
+        ])
+        .current_dir(machine.0.path("work"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    machine.ok(&["scripts", "put", "dist/hello-1.2-py3-none-any.whl", "hello"]);
+    let envelope = machine.envelope(&["scripts", "run", "hello", "1"]);
+    assert_eq!(envelope["result"]["hello"], json!([1]));
+    machine.fails(
+        &["scripts", "put", "dist/hello-1.2-py3-none-any.whl", "other"],
+        1,
+        "no module `other`",
+    );
+}

@@ -585,3 +585,125 @@ fn schedulers_run_what_is_due_once() {
         .count();
     assert!((2..=3).contains(&missed), "{status}");
 }
+
+/// A run's parameters through a worker, and a job for each of many.
+#[test]
+fn a_job_is_run_for_many_parameters() {
+    let jobs = Jobs::new();
+    jobs.put(
+        "report",
+        &[
+            "region = 'nowhere'",
+            "assert region != 'BAD', 'no such region'\nprint(region, globals().get('_jobdata', {}).get('param'))",
+        ],
+    );
+    // By a worker that is started for it, too.
+    let id = jobs.ok(&["runtime", "job", "report", "-p", "region=EU", "--async"]);
+    jobs.ok(&["runtime", "result", id.trim()]);
+    // Before the cell of defaults, which is not tagged as such.
+    assert_eq!(text(&jobs.last("report"), 2), "nowhere None\n");
+
+    jobs.0
+        .write("work/regions.csv", "region,year\nEU,2025\nUS,2026\n");
+    let map = ["runtime", "job", "report", "map"];
+    let done = jobs.json(&[&map[..], &["--from", "regions.csv", "5"]].concat());
+    let done = done.as_array().unwrap();
+    assert_eq!(done.len(), 3, "{done:?}");
+    let mut said = Vec::new();
+    for copy in done {
+        assert_eq!(copy["status"], "OK", "{copy}");
+        let name = copy["job"].as_str().unwrap();
+        assert!(name.starts_with("tasks/report/"), "{name}");
+        let about = jobs.json(&["jobs", "metadata", name]);
+        let job = &about["attributes"]["job"];
+        assert_eq!(
+            (&job["status"], &job["task_id"]),
+            (&json!("finished"), &copy["task"]),
+            "{about}"
+        );
+        let result = jobs.json(&["jobs", "show", copy["result"].as_str().unwrap()]);
+        let cells = result["cells"].as_array().unwrap().len();
+        said.push(text(&result, cells - 1));
+    }
+    assert_eq!(
+        said,
+        [
+            "nowhere 5\n",
+            "nowhere {'region': 'EU', 'year': 2025}\n",
+            "nowhere {'region': 'US', 'year': 2026}\n"
+        ]
+    );
+    // Copies that have left a result are not run again.
+    assert_eq!(
+        jobs.json(&["runtime", "job", "report", "restart"]),
+        json!([])
+    );
+
+    // In this process; where a cell fails the others go on.
+    jobs.put("check", &["assert _jobdata['param']['n'] > 1, 'too small'"]);
+    let run = jobs.run(&[
+        "runtime",
+        "job",
+        "check",
+        "map",
+        "n=1",
+        "n=2",
+        "--require",
+        "local",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("1 of 2 notebooks failed"),
+        "{}",
+        run.stderr
+    );
+    let done: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert!(
+        done[0]["error"].as_str().unwrap().contains("too small") && done[1]["status"] == "OK",
+        "{done}"
+    );
+    for (args, what) in [
+        (&["report", "map"][..], "map needs parameters"),
+        (
+            &["report", "run", "--from", "regions.csv"][..],
+            "--from is for map",
+        ),
+        (&["report", "run", "x"][..], "--param"),
+        (
+            &["report", "map", r#"{"a b": 1}"#][..],
+            "no name of a variable",
+        ),
+        (&["none", "map", "x=1"][..], "does not exist"),
+    ] {
+        let run = jobs.run(&[&["runtime", "job"], args].concat());
+        assert!(
+            run.code != 0 && run.stderr.contains(what),
+            "{args:?}: {} {}",
+            run.code,
+            run.stderr
+        );
+    }
+}
+
+/// With nbconvert, which comes with Python omega|ml's client.
+#[test]
+fn notebooks_become_documents() {
+    let jobs = Jobs::new();
+    jobs.put("report", &["print('some output')"]);
+    jobs.ok(&["jobs", "run", "report"]);
+    let notebook = jobs.json(&["jobs", "results", "report"]);
+    let name = notebook[0]["name"].as_str().unwrap_or_default().to_owned();
+    for (form, what) in [
+        ("html", "<html"),
+        ("md", "some output"),
+        ("script", "print('some output')"),
+    ] {
+        let out = jobs.ok(&["jobs", "get", &name, "-", "--to", form]);
+        assert!(
+            out.contains(what) && out.contains("some output"),
+            "{form}: {out}"
+        );
+    }
+}

@@ -43,3 +43,8 @@ fi
 if [ ! -x "$home/om-venv/bin/uv" ]; then
   "$home/om-venv/bin/pip" install -q --disable-pip-version-check uv
 fi
+if [ ! -e "$home/mlflow-venv/complete" ]; then
+  python3 -m venv "$home/mlflow-venv"
+  "$home/om-venv/bin/uv" pip install -q --python "$home/mlflow-venv/bin/python" mlflow-skinny scikit-learn pandas pyarrow skops
+  touch "$home/mlflow-venv/complete"
+fi

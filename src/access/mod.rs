@@ -174,9 +174,8 @@ impl Rights {
         let (prefix, name) = match call {
             TaskCall::Model(model) => ("models/", model.model.as_str()),
             TaskCall::Special { .. } => ("models/", ""),
-            TaskCall::RunJob { name, .. } | TaskCall::ScheduleJob { name, .. } => {
-                ("jobs/", name.as_str())
-            }
+            TaskCall::RunJob(job) => ("jobs/", job.name.as_str()),
+            TaskCall::ScheduleJob { name, .. } => ("jobs/", name.as_str()),
             TaskCall::RunScript { name, .. } | TaskCall::Callback { name, .. } => {
                 ("scripts/", name.as_str())
             }

@@ -16,7 +16,7 @@ use std::sync::mpsc::sync_channel;
 ///
 /// # Errors
 /// What Polars says, at the start or with a batch.
-pub fn batches(mut frame: LazyFrame) -> Result<impl Iterator<Item = Result<DataFrame>>> {
+pub fn batches(mut frame: LazyFrame) -> Result<impl Iterator<Item = Result<DataFrame>> + Send> {
     let empty = DataFrame::empty_with_schema(&*schema(&mut frame)?);
     let (sender, receiver) = sync_channel(1);
     let failed = sender.clone();
@@ -38,6 +38,25 @@ pub fn batches(mut frame: LazyFrame) -> Result<impl Iterator<Item = Result<DataF
         .map(|batch: PolarsResult<DataFrame>| batch.map_err(|error| explained(&error)));
     let first = batches.next().unwrap_or(Ok(empty));
     Ok(std::iter::once(first).chain(batches))
+}
+
+/// The same batches, of which some are made by a thread of its own before they are asked
+/// for.
+///
+/// # Errors
+/// Where there can be no such thread.
+pub fn ahead<T: Send + 'static>(
+    mut batches: impl Iterator<Item = T> + Send + 'static,
+) -> Result<impl Iterator<Item = T> + Send> {
+    let (sender, receiver) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("om-ahead".to_owned())
+        .spawn(move || {
+            // The receiver may have enough.
+            let _ = batches.try_for_each(|batch| sender.send(batch));
+        })
+        .context(|| "cannot start a thread to read rows")?;
+    Ok(receiver.into_iter())
 }
 
 /// `count` random rows in the table's order, or all if there are fewer; the same ones for

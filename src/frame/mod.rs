@@ -14,6 +14,7 @@ pub mod npy;
 mod polars_error;
 mod query;
 mod query_text;
+mod rows;
 mod run;
 #[cfg(test)]
 mod run_tests;
@@ -21,12 +22,13 @@ mod spool;
 mod sql;
 mod zone;
 
-pub use batches::{batches, sample};
+pub use batches::{ahead, batches, sample};
 pub(crate) use columns::unknown_column;
 pub use describe::{ColumnDescription, Description, Histogram, Top, describe};
 pub use filter::Filter;
 pub(crate) use polars_error::through_polars;
 pub use query::{Aggregate, AggregateFunction, Columns, Query, Sort};
+pub use rows::{Batches, Rows};
 pub use run::{collect, plan, run, schema, selected};
 pub use spool::spool;
 pub use sql::{sql, sql_tables};

@@ -9,6 +9,7 @@ mod render;
 mod run;
 pub mod schedule;
 mod scheduler;
+mod spread;
 mod triggers;
 
 pub use export::{Form, export};

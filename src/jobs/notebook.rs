@@ -168,6 +168,11 @@ impl Notebook {
         self.insert(place, code_cell(source, &[INJECTED]));
     }
 
+    /// Puts a cell before all others.
+    pub fn begin_with(&mut self, source: &str) {
+        self.insert(0, code_cell(source, &[]));
+    }
+
     fn insert(&mut self, place: usize, mut cell: Value) {
         let minor = self
             .0

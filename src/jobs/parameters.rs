@@ -9,12 +9,7 @@ use serde_json::Value;
 /// [`crate::ErrorKind::Usage`] for names that are none, and languages whose assignments are
 /// not known.
 pub fn source(language: &str, parameters: &[(String, Value)]) -> Result<String> {
-    let style = Style::of(language).ok_or_else(|| {
-        Error::usage(format!(
-            "parameters cannot be set in the language `{language}`"
-        ))
-        .hint("python, r, julia, bash and sh are known; read them from a data set instead")
-    })?;
+    let style = style(language)?;
     let mut source = String::from("# Parameters\n");
     for (name, value) in parameters {
         let mut letters = name.chars();
@@ -28,6 +23,27 @@ pub fn source(language: &str, parameters: &[(String, Value)]) -> Result<String> 
         source.push('\n');
     }
     Ok(source)
+}
+
+/// Source that sets a variable of ours, whatever its name is in the language.
+///
+/// # Errors
+/// As [`source`].
+pub fn assigned(language: &str, variable: &str, value: &Value) -> Result<String> {
+    let style = style(language)?;
+    match style {
+        Style::R => style.assignment(&format!("`{variable}`"), value),
+        _ => style.assignment(variable, value),
+    }
+}
+
+fn style(language: &str) -> Result<Style> {
+    Style::of(language).ok_or_else(|| {
+        Error::usage(format!(
+            "parameters cannot be set in the language `{language}`"
+        ))
+        .hint("python, r, julia, bash and sh are known; read them from a data set instead")
+    })
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -253,6 +253,12 @@ impl Jobs {
             ],
             ..Update::default()
         };
+        // One of the copies of a job for many parameters.
+        if failure.is_none() && metadata.attributes.get_document("job").is_ok() {
+            update
+                .set
+                .push(("attributes.job.status".to_owned(), "finished".into()));
+        }
         if let Some(task) = &options.task {
             // The task itself has done what it had to do.
             update

@@ -26,8 +26,11 @@ pub(super) fn run(
     }
     let (ask, field) = match call {
         TaskCall::Model(call) => (model(call)?, "result"),
-        TaskCall::RunJob { name, .. } => {
-            let path = format!("/api/v1/job/{}/run", encoded(name));
+        TaskCall::RunJob(job) if !job.parameters.0.is_empty() => {
+            return Err(cannot("parameters of jobs"));
+        }
+        TaskCall::RunJob(job) => {
+            let path = format!("/api/v1/job/{}/run", encoded(&job.name));
             (Ask::post(path).json(&Map::new().into()), "job_runs")
         }
         TaskCall::RunScript { name, args, kwargs } => {

@@ -1,5 +1,7 @@
 //! Tasks of jobs: run one, schedule one, run those that are due (spec/runtime.md §9).
 
+use super::celery::calls::JobCall;
+use super::celery::json;
 use super::{Objects, Outcome, TaskCall};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::schedule::{Schedule, Zone};
@@ -12,27 +14,23 @@ use std::time::Duration;
 /// That a notebook fails is no error: its run says so, as with omega|ml.
 pub(super) fn perform(call: &TaskCall, objects: &Objects, task: &str) -> Option<Result<Outcome>> {
     Some(match call {
-        TaskCall::RunJob {
-            name,
-            event,
-            timeout,
-        } => run(objects, name, event.clone(), *timeout, task),
+        TaskCall::RunJob(call) => run(objects, call, task),
         TaskCall::ScheduleJob { name, run_at } => schedule(objects, name, run_at.as_deref()),
         TaskCall::ExecuteScripts => run_due(objects, task),
         _ => return None,
     })
 }
 
-fn run(
-    objects: &Objects,
-    name: &str,
-    event: Option<String>,
-    timeout: Option<f64>,
-    task: &str,
-) -> Result<Outcome> {
+fn run(objects: &Objects, call: &JobCall, task: &str) -> Result<Outcome> {
+    let name = call.name.as_str();
+    let limit = call.timeout;
+    let parameters = call.parameters.0.iter();
     let options = RunOptions {
-        event,
-        limit: timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        parameters: parameters
+            .map(|(name, value)| Ok((name.clone(), json::shown(value)?)))
+            .collect::<Result<_>>()?,
+        event: call.event.clone(),
+        limit: limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         task: Some(task.to_owned()),
         ..RunOptions::default()
     };
@@ -70,7 +68,11 @@ fn run_due(objects: &Objects, task: &str) -> Result<Outcome> {
     for due in scheduler.claim(chrono::Utc::now())? {
         // Before it runs, which may take longer than the claim lasts.
         scheduler.fired(&due)?;
-        run(objects, &due.job, Some(due.event.clone()), None, &due.task)?;
+        let call = JobCall {
+            event: Some(due.event.clone()),
+            ..JobCall::new(&due.job)
+        };
+        run(objects, &call, &due.task)?;
         ran.push(serde_json::Value::from(due.job));
     }
     Ok(Outcome::Value(ran.into()))

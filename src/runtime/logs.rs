@@ -95,6 +95,11 @@ impl Level {
     }
 }
 
+/// The logger of a script.
+pub fn script_logger(name: &str) -> String {
+    format!("scripts/{name}")
+}
+
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {

@@ -20,11 +20,11 @@ mod tasks;
 pub mod tracking;
 mod worker;
 
-pub use celery::calls::TaskCall;
+pub use celery::calls::{JobCall, TaskCall};
 pub use external::model as foreign_model;
 pub use input::Input;
 pub use local::LocalRuntime;
-pub use logs::{Level, LogEntry, LogWriter, Logs, LogsOf};
+pub use logs::{Level, LogEntry, LogWriter, Logs, LogsOf, script_logger};
 pub use model::{Action, ModelCall};
 pub use objects::{Models, Objects, OpenModels};
 pub use queue::{QueueRuntime, outcome};

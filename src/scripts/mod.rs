@@ -1,11 +1,16 @@
 //! Scripts: Python packages and executables that are stored and run (spec/storage.md §9.9,
 //! spec/runtime.md §8). What runs them is in `run`, where their packages go in
-//! `environment`, how a directory becomes an archive in `package`.
+//! `environment`, how a directory becomes an archive in `package`; `wheel` makes one of a
+//! wheel, `packages` is the script
+//! that looks after those of a worker's Python.
 
 mod environment;
 mod package;
+mod packages;
 mod run;
+mod wheel;
 
+pub use packages::{ENVIRONMENT, REQUIREMENTS};
 pub use run::{ScriptCall, ScriptRun};
 
 use crate::config::interpreter::Python;
@@ -57,7 +62,8 @@ impl Scripts {
         }
     }
 
-    /// Stores a script: a directory with a Python package, its source archive (`.tar.gz`),
+    /// Stores a script: a directory with a Python package, its source archive (`.tar.gz`), a
+    /// wheel of Python alone (`.whl`),
     /// an executable, or where pip gets it (`git+https://…`, `pypi://name`).
     ///
     /// # Errors
@@ -106,6 +112,19 @@ impl Scripts {
                 name,
                 PACKAGE,
                 Some(&bytes),
+                Document::new(),
+                Document::new(),
+                mode,
+            );
+        }
+        if let Some(file) = path.file_name().and_then(|file| file.to_str())
+            && file.ends_with(".whl")
+        {
+            let archive = wheel::unpacked(file, &bytes, name).map_err(|error| error.on(shown()))?;
+            return self.store_script(
+                name,
+                PACKAGE,
+                Some(&archive),
                 Document::new(),
                 Document::new(),
                 mode,

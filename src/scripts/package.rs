@@ -36,21 +36,50 @@ pub(super) fn pack(folder: &Path, name: &str) -> Result<Vec<u8>> {
             .on(shown)
             .hint("a script is a Python package whose module has a function run(om, *args, **kwargs)"));
     }
-    let name = name.rsplit('/').next().unwrap_or(name);
-    let version = version(folder);
-    let root = format!("{name}-{version}");
     let mut files = Vec::new();
     collect(folder, Path::new(""), &mut files)?;
     files.sort();
-    let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     let mut size = 0;
-    for file in files {
+    let files = files.into_iter().map(|file| {
         let bytes = std::fs::read(folder.join(&file))
             .context(|| format!("cannot read {}", file.display()))?;
         size += bytes.len() as u64;
-        if size > MOST {
-            return Err(Error::invalid("the package has more than 1 GB").on(shown));
+        match size > MOST {
+            true => Err(Error::invalid("the package has more than 1 GB").on(shown.clone())),
+            false => Ok((file, bytes)),
         }
+    });
+    archive(name, &version(folder), files)
+}
+
+/// The source archive of a package of one module.
+pub(super) fn of_module(name: &str, version: &str, source: &str) -> Result<Vec<u8>> {
+    let setup = format!(
+        "from setuptools import setup\n\nsetup(name='{name}', version='{version}', py_modules=['{name}'])\n"
+    );
+    let files = [
+        ("setup.py".into(), setup),
+        (format!("{name}.py").into(), source.to_owned()),
+    ];
+    let files = files.into_iter();
+    archive(
+        name,
+        version,
+        files.map(|(file, text)| Ok((file, text.into_bytes()))),
+    )
+}
+
+/// A source archive of these files.
+pub(super) fn archive(
+    name: &str,
+    version: &str,
+    files: impl Iterator<Item = Result<(PathBuf, Vec<u8>)>>,
+) -> Result<Vec<u8>> {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let root = format!("{name}-{version}");
+    let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for file in files {
+        let (file, bytes) = file?;
         add(&mut archive, &Path::new(&root).join(&file), &bytes)?;
     }
     let about = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");

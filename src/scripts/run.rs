@@ -106,6 +106,11 @@ impl Scripts {
             }
             _ => {
                 let content = self.content(metadata.name())?;
+                if metadata.name() == super::ENVIRONMENT
+                    && let Some(place) = self.own_packages(&content)?
+                {
+                    return self.called(call, &module, &place, progress);
+                }
                 super::package::check(&content)?;
                 let folder =
                     tempfile::tempdir().context(|| "cannot make a directory for the package")?;
@@ -114,6 +119,17 @@ impl Scripts {
                 self.installed(&file.display().to_string(), &content, progress)?
             }
         };
+        self.called(call, &module, &place, progress)
+    }
+
+    /// A module below `place`: imported, called.
+    fn called(
+        &self,
+        call: &ScriptCall,
+        module: &str,
+        place: &std::path::Path,
+        progress: &dyn Progress,
+    ) -> Result<(Value, bool)> {
         let input = json!({
             "module": module, "path": place.display().to_string(), "args": call.args, "kwargs": call.kwargs,
         });

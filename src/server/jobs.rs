@@ -5,7 +5,7 @@ use super::json::Json;
 use super::models::iso;
 use super::reply::{Failure, Reply};
 use crate::jobs::Jobs;
-use crate::runtime::TaskCall;
+use crate::runtime::{JobCall, TaskCall};
 use bson::Bson;
 
 /// A job and its runs.
@@ -19,11 +19,7 @@ pub fn run(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.permit("job", name, "run")?;
     let stored = call.om.jobs.metadata(&Jobs::full_name(name))?;
     // Results are named after the job as it was called.
-    let task = TaskCall::RunJob {
-        name: name.to_owned(),
-        event: None,
-        timeout: None,
-    };
+    let task = TaskCall::RunJob(JobCall::new(name));
     if call.request.is_async() {
         let id = call.submit(&task)?;
         let uri = format!("/api/v1/job/{name}/run");

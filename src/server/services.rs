@@ -8,7 +8,7 @@ use super::reply::{Failure, Reply};
 use super::scripts;
 use crate::error::ErrorKind;
 use crate::jobs::Jobs;
-use crate::runtime::{Action, Input, ModelCall, Outcome, TaskCall};
+use crate::runtime::{Action, Input, JobCall, ModelCall, Outcome, TaskCall};
 use crate::storage::Metadata;
 use bson::Bson;
 use serde_json::Value;
@@ -43,11 +43,7 @@ pub fn call(
             TaskCall::Model(model)
         }
         ("script", "run") => scripts::wanted(call, metadata.name())?,
-        ("job", "run") => TaskCall::RunJob {
-            name: name.to_owned(),
-            event: None,
-            timeout: None,
-        },
+        ("job", "run") => TaskCall::RunJob(JobCall::new(name)),
         (_, action) => {
             return Err(Failure::new(400, format!("{name} has no action {action}")));
         }

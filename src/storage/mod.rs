@@ -248,7 +248,7 @@ pub struct Scan {
 }
 
 /// Starts to read rows in batches.
-pub type Batches = Box<dyn FnOnce() -> Result<Box<dyn Iterator<Item = Result<DataFrame>>>> + Send>;
+pub type Batches = Box<dyn FnOnce() -> Result<crate::frame::Batches> + Send>;
 
 /// An open blob.
 pub trait Blob: Read + Seek + Send {

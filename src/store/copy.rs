@@ -5,7 +5,7 @@ use super::fingerprint::{Difference, Fingerprint, Fingerprinter};
 use super::versions::{renamed, versions};
 use super::{Name, Store, kinds};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::frame::{self, Query};
+use crate::frame::{self, Query, Rows};
 use crate::progress::Unit;
 use crate::storage::{Metadata, Mode, Stats};
 use bson::oid::ObjectId;
@@ -327,11 +327,11 @@ impl Store {
             Form::Rows => {
                 let meter = meter(self.stats(metadata)?.count, Unit::Items);
                 let scan = self.storage.scan(metadata, &Query::default())?;
-                let batches: Box<dyn Iterator<Item = Result<DataFrame>>> = match scan.batches {
-                    Some(batches) => batches()?,
-                    None => Box::new(frame::batches(frame::run(scan.frame, &scan.rest)?)?),
+                let rows = match scan.batches {
+                    Some(batches) => Rows::Arriving(batches()?),
+                    None => frame::run(scan.frame, &scan.rest)?.into(),
                 };
-                for batch in batches {
+                for batch in rows.batches()? {
                     self.progress.check()?;
                     let batch = batch?;
                     let rows = batch.height() as u64;

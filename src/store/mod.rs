@@ -233,7 +233,7 @@ impl Store {
         let stored = self.query(name, query)?;
         // Tables are queried by their kind; arrays become tables only here.
         let frame = match stored {
-            Stored::Table(table) => table.rows()?,
+            Stored::Table(table) => table.rows()?.lazy()?,
             other => frame::run(other.table(&object)?, query)?,
         };
         frame::collect(frame).map_err(|error| error.on(object))

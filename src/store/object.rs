@@ -1,10 +1,11 @@
 //! What is put into a store and what comes out.
 
 use crate::error::{Error, Result};
+use crate::frame::Rows;
 use crate::frame::format::{FrameReader, Step};
 use crate::storage::Blob;
 use bson::{Bson, Document};
-use polars::prelude::{DataFrame, LazyFrame};
+use polars::prelude::{DataFrame, IntoLazy, LazyFrame};
 use std::fmt;
 use std::io::Read;
 
@@ -65,7 +66,7 @@ impl FrameReader for Once {
 /// A table as it comes out of a store; nothing is read yet.
 pub struct Table {
     lazy: LazyFrame,
-    streamed: Option<Box<dyn FnOnce() -> Result<LazyFrame>>>,
+    streamed: Option<Box<dyn FnOnce() -> Result<Rows>>>,
     command: Option<Document>,
     plan: Option<String>,
 }
@@ -82,10 +83,7 @@ impl Table {
     }
 
     /// A table that Polars reads as a whole, and how else its rows are had.
-    pub fn with_rows(
-        lazy: LazyFrame,
-        streamed: impl FnOnce() -> Result<LazyFrame> + 'static,
-    ) -> Self {
+    pub fn with_rows(lazy: LazyFrame, streamed: impl FnOnce() -> Result<Rows> + 'static) -> Self {
         Table {
             lazy,
             streamed: Some(Box::new(streamed)),
@@ -119,14 +117,14 @@ impl Table {
         self.lazy
     }
 
-    /// The rows as they are asked for, to be streamed.
+    /// The rows as they are asked for, to be passed on.
     ///
     /// # Errors
-    /// What the storage says: some read now.
-    pub fn rows(self) -> Result<LazyFrame> {
+    /// What the storage says: some begin to read now.
+    pub fn rows(self) -> Result<Rows> {
         match self.streamed {
             Some(streamed) => streamed(),
-            None => Ok(self.lazy),
+            None => Ok(self.lazy.into()),
         }
     }
 }
@@ -157,8 +155,13 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// The table, or an error that names the object.
+    /// The table as a lazy frame, or an error that names the object.
     pub fn table(self, name: &str) -> Result<LazyFrame> {
+        self.rows(name)?.lazy().map_err(|error| error.on(name))
+    }
+
+    /// The rows of the table, or an error that names the object.
+    pub fn rows(self, name: &str) -> Result<Rows> {
         match self {
             Stored::Table(table) => table.rows().map_err(|error| error.on(name)),
             Stored::Array(mut blob) => {
@@ -168,9 +171,8 @@ impl Stored {
                     || "cannot read the array",
                 )
                 .map_err(|error| error.on(name))?;
-                Ok(polars::prelude::IntoLazy::lazy(
-                    crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(name))?,
-                ))
+                let frame = crate::frame::npy::to_frame(&bytes).map_err(|error| error.on(name))?;
+                Ok(frame.lazy().into())
             }
             Stored::Values(_) => Err(not_a_table(name, "documents")),
             Stored::File(_) => Err(not_a_table(name, "a file")),

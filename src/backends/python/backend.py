@@ -1,4 +1,5 @@
 """om's backend for models that only Python can run; PROTOCOL.md says how it is talked to."""
+import atexit
 import json
 import os
 import struct
@@ -11,9 +12,13 @@ requests, replies = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb')
 os.dup2(2, 1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 sys.path.insert(0, os.getcwd())
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 ACTIONS = ['fit', 'partial_fit', 'predict', 'predict_proba', 'transform', 'fit_transform', 'score',
            'decision_function', 'gridsearch']
+KERAS = ('keras.h5', 'tfkeras.h5')
+KINDS = {'sklearn.joblib': ACTIONS, 'python.model': ACTIONS, 'mlflow.model': ['predict'],
+         **{kind: ['fit', 'partial_fit', 'predict', 'score'] for kind in KERAS}}
 PACKAGES = {'sklearn': 'scikit-learn'}
 KEPT = 8
 
@@ -51,6 +56,11 @@ def send(header, parts=()):
 def dumped(model, kind):
     """The file that omega|ml makes of a model."""
     import io
+    if kind in KERAS:
+        import tempfile
+        with tempfile.NamedTemporaryFile(suffix='.h5') as file:
+            model.save(file.name)
+            return file.read()
     joblib, out = need('joblib'), io.BytesIO()
     if kind == 'sklearn.joblib':
         joblib.dump(model, out, protocol=4, compress=True)
@@ -59,9 +69,37 @@ def dumped(model, kind):
     return out.getvalue()
 
 
-def loaded(content):
+def loaded(content, kind=None):
     import io
+    import tempfile
+    if kind in KERAS:
+        models = need('tensorflow').keras.models if kind == 'tfkeras.h5' else need('keras').models
+        with tempfile.NamedTemporaryFile(suffix='.h5') as file:
+            file.write(content)
+            file.flush()
+            return models.load_model(file.name)
+    if kind == 'mlflow.model':
+        import tarfile
+        pyfunc, folder = need('mlflow.pyfunc'), tempfile.mkdtemp(prefix='om-mlflow-')
+        temporary.append(folder)
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(folder, filter='data')
+        found = [place for place, _, files in os.walk(folder) if 'MLmodel' in files]
+        if not found:
+            raise ValueError('there is no MLmodel in it')
+        return pyfunc.load_model(min(found, key=len))
     return need('joblib').load(io.BytesIO(content))
+
+
+# Some models read their files later on.
+temporary = []
+
+
+@atexit.register
+def tidy():
+    import shutil
+    for folder in temporary:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def frame(part):
@@ -105,7 +143,7 @@ models = OrderedDict()
 def model_of(header, parts):
     name = header['id']
     if header.get('model') is not None:
-        models[name] = loaded(parts[header['model']])
+        models[name] = loaded(parts[header['model']], header['kind'])
     elif name not in models:
         raise LookupError('unknown-model')
     models.move_to_end(name)
@@ -125,6 +163,18 @@ def act(action, header, parts):
         x = x.to_numpy()
     params, kind = header.get('params') or {}, header['kind']
     learned = lambda model: {'model': dumped(model, kind)}
+    if action not in KINDS[kind]:
+        raise ValueError('models of the kind %s cannot %s' % (kind, action.replace('_', ' ')))
+    if kind in KERAS:
+        x, y = (part if part is None else getattr(part, 'to_numpy', lambda: part)() for part in (x, y))
+        if action == 'score':
+            result = model.evaluate(x, y, verbose=0)
+            return {'number': float(result[0] if isinstance(result, list) else result)}
+        if action != 'predict':
+            models.pop(header['id'])
+            model.fit(x, y, verbose=0, **params)
+            return learned(model)
+        params.setdefault('verbose', 0)
     if action in ('fit', 'partial_fit', 'fit_transform'):
         # Others that ask for the same content must not see what this one learns.
         models.pop(header['id'])
@@ -155,7 +205,11 @@ def act(action, header, parts):
 def make(header, parts):
     content = part(header, parts, 'file')
     if content is not None:
-        model = loaded(content)
+        kind = header.get('kind')
+        model = loaded(content, kind)
+        if kind in KERAS or kind == 'mlflow.model':
+            # As it was made.
+            return {'model': content, 'kind': kind, 'kind_meta': {'_om_backend_version': '1'}}
     else:
         module, _, name = header['spec'].rpartition('.')
         model = getattr(need(module), name)()
@@ -172,7 +226,7 @@ def make(header, parts):
 def answer(header, parts):
     call = header['call']
     if call == 'hello':
-        kinds = [{'kind': kind, 'actions': ACTIONS} for kind in ('sklearn.joblib', 'python.model')]
+        kinds = [{'kind': kind, 'actions': actions} for kind, actions in KINDS.items()]
         return {'protocol': 1, 'name': 'Python %d.%d' % sys.version_info[:2], 'kinds': kinds}
     done = make(header, parts) if call == 'make' else act(call, header, parts)
     if 'model' in done:
@@ -190,12 +244,13 @@ while True:
                 done[name] = len(out) - 1
         send(done, out)
     except ImportError as error:
-        name = (error.name or '').split('.')[0]
-        if not name or name in sys.modules and header.get('call') != 'make':
-            name = name or str(error)
+        name, kind = (error.name or '').split('.')[0], header.get('kind') or 'this'
         package = PACKAGES.get(name, name)
-        send({'error': {'type': 'missing-package', 'message': '%s needs the Python package %s: %s' % (header.get('kind') or 'this', package, error),
-                        'hint': 'install it: %s -m pip install %s; OMEGA_PYTHON chooses another Python' % (sys.executable, package)}})
+        message = '%s needs the Python package %s: %s' % (kind, package, error) if name else \
+            '%s needs Python packages that do not work together: %s' % (kind, error)
+        hint = 'install it: %s -m pip install %s; OMEGA_PYTHON chooses another Python' % (sys.executable, package) if name else \
+            'OMEGA_PYTHON chooses another Python than %s' % sys.executable
+        send({'error': {'type': 'missing-package', 'message': message, 'hint': hint}})
     except LookupError as error:
         kind = 'unknown-model' if error.args == ('unknown-model',) else type(error).__name__
         send({'error': {'type': kind, 'message': str(error), 'traceback': traceback.format_exc()}})

@@ -7,7 +7,13 @@ use crate::config::interpreter::Python;
 const SOURCE: &str = include_str!("backend.py");
 
 /// The kinds that it runs: omega|ml's, stored as omega|ml stores them.
-pub(super) const KINDS: [&str; 2] = ["sklearn.joblib", "python.model"];
+pub(super) const KINDS: [&str; 5] = [
+    "sklearn.joblib",
+    "python.model",
+    "mlflow.model",
+    "keras.h5",
+    "tfkeras.h5",
+];
 
 /// The backend with this interpreter.
 pub(super) fn program(python: &Python, env: &[(String, String)]) -> Program {

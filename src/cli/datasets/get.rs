@@ -6,6 +6,7 @@ use super::target::{Target, commit};
 use crate::cli::Session;
 use crate::cli::objects::pairs;
 use crate::error::{Context, Error, Result};
+use crate::frame::Rows;
 use crate::frame::format::{Compression, Format, WriteOptions, write};
 use crate::store::Stored;
 use bson::Bson;
@@ -85,7 +86,7 @@ impl Get {
             }
             array @ Stored::Array(_) => {
                 let frame = crate::frame::run(array.table(&self.name)?, &query)?;
-                self.table(session, frame, format, path.as_deref(), out)
+                self.table(session, frame.into(), format, path.as_deref(), out)
             }
             Stored::Values(values) => documents(&values, format, out),
             Stored::File(mut blob) => out.copy(&mut blob),
@@ -104,7 +105,7 @@ impl Get {
     fn table(
         &self,
         session: &Session,
-        frame: polars::prelude::LazyFrame,
+        rows: Rows,
         format: Option<Format>,
         path: Option<&Path>,
         out: Target,
@@ -128,7 +129,7 @@ impl Get {
             options.set(&key, &value)?;
         }
         let Target { writer, file } = out;
-        write(frame, format, &options, writer, &session.progress)?;
+        write(rows, format, &options, writer, &session.progress)?;
         commit(file)
     }
 }

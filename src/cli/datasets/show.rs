@@ -43,7 +43,7 @@ impl Show {
         let om = session.omega()?;
         let query = self.selecting.query()?;
         let table = match om.datasets.query(&self.name, &query)? {
-            Stored::Table(table) => table.rows()?,
+            Stored::Table(table) => table.rows()?.lazy()?,
             Stored::Values(values) => {
                 let values: Vec<_> = values.iter().map(crate::store::bson_to_value).collect();
                 return session.output.value(&serde_json::Value::Array(values));

@@ -16,8 +16,8 @@ use std::path::Path;
 /// A specification is an estimator's name, or several with `|` between them: a pipeline.
 /// `om models estimators` lists them. A file that `om models get` wrote is taken too.
 ///
-/// With Python, a joblib file is stored as omega|ml stores it, and `package.module.function`
-/// is called for a model.
+/// With Python, a joblib file, a Keras file (.h5) and a directory in MLflow's format are
+/// stored as omega|ml stores them, and `package.module.function` is called for a model.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +26,7 @@ Examples:
   om models put random-forest clf --param n_estimators=200 --param max_depth=8
   om models put ./clf.model clf-copy
   om models put model.joblib sk-clf
+  om models put ./mlruns/0/models/m-4f0c/artifacts mlflow-clf
   om models put sklearn.linear_model.LogisticRegression sk-clf")]
 pub struct Put {
     /// Specification, or a file
@@ -45,10 +46,26 @@ pub struct Put {
 }
 
 impl Put {
+    /// The file or directory, as it may be written for Python omega|ml.
+    fn path(&self) -> &Path {
+        Path::new(self.spec.strip_prefix("mlflow://").unwrap_or(&self.spec))
+    }
+
+    /// The kind that was asked for, else that of the file.
+    fn kind(&self) -> Option<&str> {
+        let end = self.path().extension().and_then(|end| end.to_str());
+        match &self.kind {
+            Some(kind) => Some(kind),
+            None if self.path().join("MLmodel").is_file() => Some("mlflow.model"),
+            None if end == Some("h5") => Some("keras.h5"),
+            None => None,
+        }
+    }
+
     /// Whether a backend has to make it: files of other programs, and functions of Python's.
     fn is_foreign(&self) -> bool {
-        let path = Path::new(&self.spec);
-        if self.kind.is_some() {
+        let path = self.path();
+        if self.kind().is_some() {
             return true;
         }
         if path.is_file() {
@@ -71,18 +88,22 @@ impl Put {
                 .hint("set them in the function that makes the model"));
         }
         let om = session.omega()?.objects();
-        let fields = serde_json::json!({ "spec": self.spec, "kind": self.kind });
+        let fields = serde_json::json!({ "spec": self.spec, "kind": self.kind() });
         let mut request = Request::new("make", fields);
-        if Path::new(&self.spec).is_file() {
-            let bytes =
-                std::fs::read(&self.spec).context(|| format!("cannot read {}", self.spec))?;
-            request = request.part("file", bytes);
+        let failed = || format!("cannot read {}", self.spec);
+        if self.path().is_file() {
+            request = request.part("file", std::fs::read(self.path()).context(failed)?);
+        } else if self.path().is_dir() {
+            // As omega|ml stores directories.
+            let mut archive = tar::Builder::new(Vec::new());
+            archive
+                .append_dir_all("model", self.path())
+                .context(failed)?;
+            request = request.part("file", archive.into_inner().context(failed)?);
         }
-        let made = om
-            .backends
-            .make(self.kind.as_deref(), request, &session.progress);
+        let made = om.backends.make(self.kind(), request, &session.progress);
         let made = made.map_err(|error| error.on(self.spec.as_str()))?;
-        let model = foreign_model(&made, self.kind.as_deref().unwrap_or_default())?;
+        let model = foreign_model(&made, self.kind().unwrap_or_default())?;
         let mode = if self.replace {
             PutMode::Replace
         } else {

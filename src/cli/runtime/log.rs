@@ -21,6 +21,23 @@ Examples:
   om runtime log --level error --since 1h
   om runtime log --grep 6f0c --tail 20 -o jsonl")]
 pub struct Log {
+    /// Only of these loggers
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    logger: Vec<String>,
+    #[command(flatten)]
+    reading: LogReading,
+}
+
+impl Log {
+    /// Runs the command.
+    pub fn run(self, session: &Session) -> Result<()> {
+        self.reading.show(&self.logger, session)
+    }
+}
+
+/// Which entries of a log are shown.
+#[derive(Debug, Args)]
+pub struct LogReading {
     /// Show what is written from now on as well, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -33,9 +50,6 @@ pub struct Log {
     /// At least this bad: debug, info, warning, error, critical
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
-    /// Only of these loggers
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    logger: Vec<String>,
     /// Only with this text in the message: a task's id, a name
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
@@ -44,13 +58,15 @@ pub struct Log {
 /// Entries that are shown before those that are followed, unless told otherwise.
 const BEFORE: usize = 10;
 
-impl Log {
-    /// Runs the command.
-    pub fn run(self, session: &Session) -> Result<()> {
+impl LogReading {
+    /// Shows the entries of these loggers; of all where none is named.
+    pub fn show(&self, loggers: &[String], session: &Session) -> Result<()> {
         let level = self.level.as_deref().map(level).transpose()?;
         let om = session.omega()?;
         let logs = Logs::open(&om.datasets, &session.config()?.log_dataset());
-        let keep = |entry: &LogEntry| self.wants(entry, level);
+        let keep = |entry: &LogEntry| {
+            (loggers.is_empty() || loggers.contains(&entry.logger)) && self.wants(entry, level)
+        };
         if self.follow {
             let before = self.tail.unwrap_or(BEFORE);
             return logs.follow(before, &session.progress, |entries| {
@@ -95,7 +111,6 @@ impl Log {
 
     fn wants(&self, entry: &LogEntry, level: Option<Level>) -> bool {
         level.is_none_or(|level| Level::parse(&entry.level).is_none_or(|found| found >= level))
-            && (self.logger.is_empty() || self.logger.contains(&entry.logger))
             && self
                 .grep
                 .as_ref()

@@ -1,5 +1,6 @@
 //! `om runtime`: running things.
 
+mod env;
 mod inspect;
 mod job;
 mod log;
@@ -12,6 +13,8 @@ mod status;
 mod submit;
 mod tasks;
 mod worker;
+
+pub use log::LogReading;
 
 use crate::cli::Session;
 use crate::cli::server::Start;
@@ -39,6 +42,8 @@ pub enum Runtime {
     Serve(Box<Start>),
     /// Submit jobs when they are due
     Scheduler(scheduler::RunScheduler),
+    /// List, install and remove packages of the Python that workers run
+    Env(env::Env),
     /// Which workers there are, on which labels, and what they have done
     #[command(visible_alias = "workers")]
     Status(status::Status),
@@ -62,6 +67,7 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
         Runtime::Worker(command) => command.run(session),
         Runtime::Serve(command) => command.run(session),
         Runtime::Scheduler(command) => command.run(session),
+        Runtime::Env(command) => command.run(session),
         Runtime::Status(command) => command.run(session),
         Runtime::Log(command) => command.run(session),
         Runtime::Inspect(command) => command.run(session),

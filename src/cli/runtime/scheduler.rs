@@ -6,7 +6,7 @@ use crate::cli::app::parse_duration;
 use crate::error::Result;
 use crate::jobs::{Due, Missed, Scheduler, pause};
 use crate::progress::Progress;
-use crate::runtime::{Runtime, SubmitOptions, TaskCall, host};
+use crate::runtime::{JobCall, Runtime, SubmitOptions, TaskCall, host};
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use std::time::{Duration, Instant};
@@ -121,11 +121,10 @@ fn submit(
     due: &Due,
     options: &SubmitOptions,
 ) {
-    let call = TaskCall::RunJob {
-        name: due.job.clone(),
+    let call = TaskCall::RunJob(JobCall {
         event: Some(due.event.clone()),
-        timeout: None,
-    };
+        ..JobCall::new(&due.job)
+    });
     let done = runtime
         .submit_as(&due.task, &call, options)
         .and_then(|()| scheduler.fired(due))

@@ -63,18 +63,28 @@ impl Submitting {
         self.asynchronous
     }
 
-    /// Runs a task and prints its answer, or submits it and prints its id.
-    pub fn run(self, call: &TaskCall, om: &Omega, session: &Session) -> Result<()> {
-        let options = SubmitOptions {
+    /// Whether they run in this process.
+    pub fn is_local(&self) -> bool {
+        self.require.as_deref() == Some("local")
+    }
+
+    /// The same for the library.
+    pub fn options(&self) -> SubmitOptions {
+        SubmitOptions {
             label: self.require.clone().filter(|label| label != "local"),
             retries: self.retries,
             priority: self.priority,
             countdown: self.countdown,
             expires: self.expires,
             time_limit: self.time_limit,
-            experiment: self.experiment,
+            experiment: self.experiment.clone(),
             patience: self.patience,
-        };
+        }
+    }
+
+    /// Runs a task and prints its answer, or submits it and prints its id.
+    pub fn run(self, call: &TaskCall, om: &Omega, session: &Session) -> Result<()> {
+        let options = self.options();
         if self.asynchronous {
             let runtime = session.workers(om)?;
             let id = runtime.submit(call, &options)?;

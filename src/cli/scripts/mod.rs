@@ -1,6 +1,7 @@
 //! `om scripts`: packages and programs that run.
 
 mod get;
+mod logs;
 mod put;
 mod run;
 
@@ -20,6 +21,8 @@ pub enum Scripts {
     Get(get::Get),
     /// Run a script in this process
     Run(run::Run),
+    /// What a script's runs have said
+    Logs(logs::Logs),
     /// What every store can do.
     #[command(flatten)]
     Objects(Objects),
@@ -31,6 +34,7 @@ pub fn run(command: Scripts, session: &Session) -> Result<()> {
         Scripts::Put(command) => command.run(session),
         Scripts::Get(command) => command.run(session),
         Scripts::Run(command) => command.run(session),
+        Scripts::Logs(command) => command.run(session),
         Scripts::Objects(command) => objects::run(command, "scripts", session),
     }
 }

@@ -8,14 +8,15 @@ use clap::{Args, ValueHint};
 
 /// Store a package or a program.
 ///
-/// A package is a directory with a setup.py or pyproject.toml, or its source archive
-/// (.tar.gz); its module, called like the script, has a function run(om, *args, **kwargs).
+/// A package is a directory with a setup.py or pyproject.toml, its source archive
+/// (.tar.gz), or a wheel without compiled parts (.whl); its module, called like the script, has a function run(om, *args, **kwargs).
 /// uv or pip gets others when they run: git+https://HOST/PATH, pypi://NAME. Any executable is a
 /// script too: arguments as they are, keyword arguments as JSON on its input.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   om scripts put ./helloworld helloworld
+  om scripts put dist/helloworld-1.0-py3-none-any.whl helloworld
   om scripts put git+https://github.com/acme/etl.git etl
   om scripts put pypi://cowsay cowsay
   om scripts put ./convert.sh convert")]

@@ -6,13 +6,14 @@ use super::output::{Output, write_error};
 use super::text::textual;
 use super::write_options::{Quoting, WriteOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::frame::batches::batches;
 use crate::frame::polars_error::explained;
+use crate::frame::rows::{Batches, Rows, has_categories};
 use crate::frame::spool::streamable;
-use crate::frame::{collect, json, npy, schema};
+use crate::frame::{collect, json, npy};
 use crate::progress::{Progress, Unit};
 use polars::io::utils::file::Writable;
 use polars::prelude::*;
+use polars_arrow::io::ipc::write::default_ipc_fields;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -22,7 +23,7 @@ use std::time::Duration;
 /// Rows of a Parquet row group.
 const ROW_GROUP: usize = 1 << 17;
 
-/// Writes a lazy frame and answers the number of rows.
+/// Writes rows and answers their number.
 ///
 /// Floats are written so that they read back the same, dates and times in ISO 8601,
 /// those with a zone in UTC. In JSON, NaN and infinity are null.
@@ -31,7 +32,7 @@ const ROW_GROUP: usize = 1 << 17;
 /// [`ErrorKind::BrokenPipe`] when the reader of `out` has gone,
 /// [`ErrorKind::Interrupted`] when the user wants to stop, and what Polars says.
 pub fn write(
-    frame: LazyFrame,
+    rows: impl Into<Rows>,
     format: Format,
     options: &WriteOptions,
     out: Box<dyn Write + Send>,
@@ -39,41 +40,33 @@ pub fn write(
 ) -> Result<u64> {
     let entry = format!("data.{}", format.name());
     let out = Output::new(out, options.compression, &entry)?;
+    let rows = rows.into();
     match format {
-        Format::Csv => delimited(frame, b',', options, out, progress),
-        Format::Tsv => delimited(frame, b'\t', options, out, progress),
-        Format::Json | Format::Ndjson => records(frame, format, out, progress),
+        Format::Csv => delimited(rows, b',', options, out, progress),
+        Format::Tsv => delimited(rows, b'\t', options, out, progress),
+        Format::Json | Format::Ndjson => records(rows, format, out, progress),
         Format::Parquet => {
             let options = ParquetWriteOptions {
                 row_group_size: Some(ROW_GROUP),
                 ..ParquetWriteOptions::default()
             };
-            sink(
-                frame,
-                FileWriteFormat::Parquet(Arc::new(options)),
-                out,
-                progress,
-            )
+            let format = FileWriteFormat::Parquet(Arc::new(options));
+            sink(rows.lazy()?, format, out, progress)
         }
-        Format::Ipc => sink(
-            frame,
-            FileWriteFormat::Ipc(IpcWriterOptions::default()),
-            out,
-            progress,
-        ),
-        Format::Npy => array(frame, out),
+        Format::Ipc => arrow(rows, out, progress),
+        Format::Npy => array(rows.lazy()?, out),
     }
 }
 
 fn delimited(
-    mut frame: LazyFrame,
+    rows: Rows,
     separator: u8,
     options: &WriteOptions,
     mut out: Output,
     progress: &dyn Progress,
 ) -> Result<u64> {
     let meter = progress.meter("writing", None, Unit::Items);
-    let names = schema(&mut frame)?;
+    let (names, arriving) = rows.with_schema()?;
     let mut writer = CsvWriter::new(&mut out)
         .include_header(options.header)
         .include_bom(options.bom)
@@ -93,7 +86,7 @@ fn delimited(
         .batched(&names)
         .map_err(|error| explained(&error))?;
     let mut rows = 0;
-    for batch in batches(frame)? {
+    for batch in arriving.batches()? {
         progress.check()?;
         let batch = textual(&batch?, true).map_err(|error| explained(&error))?;
         writer
@@ -110,7 +103,7 @@ fn delimited(
 
 /// An array of records, or one record a line.
 fn records(
-    frame: LazyFrame,
+    arriving: Rows,
     format: Format,
     mut out: Output,
     progress: &dyn Progress,
@@ -118,7 +111,7 @@ fn records(
     let meter = progress.meter("writing", None, Unit::Items);
     let array = format == Format::Json;
     let mut rows = 0_u64;
-    for batch in batches(frame)? {
+    for batch in arriving.batches()? {
         progress.check()?;
         let batch = batch?;
         let mut lines = lines(&batch)?;
@@ -181,6 +174,55 @@ fn array(frame: LazyFrame, mut out: Output) -> Result<u64> {
         .map_err(write_error)?;
     out.finish()?;
     Ok(frame.height() as u64)
+}
+
+/// An Arrow file: batch by batch where batches arrive, unless they would not agree on the
+/// numbers of their categories.
+fn arrow(rows: Rows, out: Output, progress: &dyn Progress) -> Result<u64> {
+    let lazily = |frame, out| {
+        let format = FileWriteFormat::Ipc(IpcWriterOptions::default());
+        sink(frame, format, out, progress)
+    };
+    match rows {
+        Rows::Lazy(frame) => lazily(frame, out),
+        rows => {
+            let (schema, rows) = rows.with_schema()?;
+            if schema.iter_values().any(has_categories) {
+                return lazily(rows.lazy()?, out);
+            }
+            arrow_batches(&schema, rows.batches()?, out, progress)
+        }
+    }
+}
+
+fn arrow_batches(
+    schema: &Schema,
+    batches: Batches,
+    mut out: Output,
+    progress: &dyn Progress,
+) -> Result<u64> {
+    let meter = progress.meter("writing", None, Unit::Items);
+    let level = CompatLevel::newest();
+    let fields = schema.to_arrow(level);
+    let fields = default_ipc_fields(fields.iter_values());
+    let mut writer = IpcWriter::new(&mut out)
+        .with_compat_level(level)
+        .batched(schema, fields)
+        .map_err(|error| written(&error))?;
+    let mut rows = 0;
+    for batch in batches {
+        progress.check()?;
+        let batch = batch?;
+        writer
+            .write_batch(&batch)
+            .map_err(|error| written(&error))?;
+        meter.advance(batch.height() as u64);
+        rows += batch.height() as u64;
+    }
+    writer.finish().map_err(|error| written(&error))?;
+    drop(writer);
+    out.finish()?;
+    Ok(rows)
 }
 
 /// Polars' own streaming sinks, on a thread of their own so that rows are counted and

@@ -1,7 +1,7 @@
 //! The recorded tasks as typed calls, and typed calls as the recorded tasks.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use super::calls::{Auth, Surroundings, TaskCall};
+use super::calls::{Auth, JobCall, Surroundings, TaskCall};
 use super::golden_tests::messages;
 use super::message::TaskMessage;
 use super::numpy::Array;
@@ -129,11 +129,15 @@ fn other_tasks_come_back() {
         TaskCall::Settings,
         TaskCall::Preload,
         TaskCall::ExecuteScripts,
-        TaskCall::RunJob {
-            name: "nb".to_owned(),
+        TaskCall::RunJob(JobCall {
             event: Some("2026-11-24T06:00:00".to_owned()),
             timeout: Some(5.0),
-        },
+            ..JobCall::new("nb")
+        }),
+        TaskCall::RunJob(JobCall {
+            parameters: kwargs.clone(),
+            ..JobCall::new("nb")
+        }),
         TaskCall::ScheduleJob {
             name: "nb".to_owned(),
             run_at: None,

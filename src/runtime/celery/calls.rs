@@ -29,6 +29,16 @@ pub fn prefix_of(task: &str) -> &'static str {
     }
 }
 
+/// The script that a task runs; none for other tasks.
+pub fn script_of(message: &TaskMessage) -> Option<&str> {
+    let place = match message.task.as_str() {
+        RUN_SCRIPT => 0,
+        RUN_CALLBACK => message.args.len().checked_sub(1)?,
+        _ => return None,
+    };
+    message.args.get(place)?.as_str()
+}
+
 /// What a task is to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskCall {
@@ -55,14 +65,7 @@ pub enum TaskCall {
     /// Nothing: once loaded models ahead.
     Preload,
     /// Run a job.
-    RunJob {
-        /// The notebook.
-        name: String,
-        /// The trigger that it runs for.
-        event: Option<String>,
-        /// Seconds that it may take.
-        timeout: Option<f64>,
-    },
+    RunJob(JobCall),
     /// Set the schedule of a job.
     ScheduleJob {
         /// The notebook.
@@ -103,6 +106,29 @@ pub enum TaskCall {
         /// The script's keyword arguments.
         kwargs: Kwargs,
     },
+}
+
+/// A run of a job.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JobCall {
+    /// The notebook.
+    pub name: String,
+    /// The trigger that it runs for.
+    pub event: Option<String>,
+    /// Seconds that it may take.
+    pub timeout: Option<f64>,
+    /// Values of the notebook's parameters, which workers of om set.
+    pub parameters: Kwargs,
+}
+
+impl JobCall {
+    /// A run by hand, with the notebook's own parameters.
+    pub fn new(name: &str) -> Self {
+        JobCall {
+            name: name.to_owned(),
+            ..JobCall::default()
+        }
+    }
 }
 
 /// What every task is told about where and how it runs (spec/runtime.md §3).
@@ -260,11 +286,15 @@ impl TaskCall {
     fn parse(task: &str, args: Vec<Value>, mut kwargs: Kwargs) -> Result<Self> {
         let unknown = || Error::not_found(format!("there is no task `{task}`"));
         Ok(match task {
-            RUN_JOB => TaskCall::RunJob {
+            RUN_JOB => TaskCall::RunJob(JobCall {
                 name: name(&args, 0, "name of the job")?,
                 event: optional_text(kwargs.take("event"), "event")?,
                 timeout: kwargs.take("timeout").as_ref().and_then(Value::as_f64),
-            },
+                parameters: match kwargs.take("parameters") {
+                    None | Some(Value::None) => Kwargs::default(),
+                    Some(values) => Kwargs::read(&values)?,
+                },
+            }),
             SCHEDULE_JOB => TaskCall::ScheduleJob {
                 name: name(&args, 0, "name of the job")?,
                 run_at: optional_text(
@@ -335,17 +365,16 @@ impl TaskCall {
             }
             TaskCall::Settings => (format!("{MODELS}settings"), Vec::new(), Kwargs::default()),
             TaskCall::Preload => (format!("{MODELS}preload"), Vec::new(), Kwargs::default()),
-            TaskCall::RunJob {
-                name,
-                event,
-                timeout,
-            } => {
+            TaskCall::RunJob(job) => {
                 let mut kwargs = Kwargs::default();
-                if let Some(event) = event {
+                if let Some(event) = &job.event {
                     kwargs.push("event", event.as_str());
                 }
-                kwargs.push("timeout", *timeout);
-                (RUN_JOB.to_owned(), vec![name.as_str().into()], kwargs)
+                kwargs.push("timeout", job.timeout);
+                if !job.parameters.0.is_empty() {
+                    kwargs.push("parameters", job.parameters.to_value());
+                }
+                (RUN_JOB.to_owned(), vec![job.name.as_str().into()], kwargs)
             }
             TaskCall::ScheduleJob { name, run_at } => {
                 let mut kwargs = Kwargs::default();

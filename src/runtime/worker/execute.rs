@@ -134,7 +134,7 @@ fn perform(
         TaskCall::Special { action, .. } => Err(Failure::Elsewhere(format!(
             "models of this worker have no action `{action}`"
         ))),
-        TaskCall::RunJob { .. } | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => {
+        TaskCall::RunJob(_) | TaskCall::ScheduleJob { .. } | TaskCall::ExecuteScripts => {
             job(shared, held, &call, surroundings)
         }
         TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {

@@ -1,11 +1,13 @@
 //! What workers say in the log of a bucket: of tasks whose clients ask for it
-//! (`__logging`, spec/runtime.md §7) what they do, of all others what went wrong.
+//! (`__logging`, spec/runtime.md §7) what they do, of scripts what they say, of all others
+//! what went wrong.
 
 use super::stop::Stop;
 use crate::progress::{Meter, Progress, Silent, Unit};
+use crate::runtime::celery::calls::script_of;
 use crate::runtime::celery::message::TaskMessage;
 use crate::runtime::celery::pickle::Value;
-use crate::runtime::logs::{Level, LogEntry, LogWriter};
+use crate::runtime::logs::{Level, LogEntry, LogWriter, script_logger};
 use std::sync::Arc;
 
 /// The logger of what nobody has asked for.
@@ -45,6 +47,7 @@ impl Log {
             log: self.clone(),
             task: format!("{}[{}]", task.task, task.id),
             bucket: bucket.map(str::to_owned),
+            script: script_of(task).map(script_logger),
             wanted: task.kwargs.get("__logging").and_then(Wanted::read),
         }
     }
@@ -99,6 +102,8 @@ pub(super) struct TaskLog {
     log: Log,
     task: String,
     bucket: Option<String>,
+    /// The logger of the script that it runs.
+    script: Option<String>,
     wanted: Option<Wanted>,
 }
 
@@ -107,11 +112,16 @@ impl TaskLog {
     pub fn say(&self, level: Level, message: &str) {
         let bucket = self.bucket.as_deref();
         let text = || format!("{} {message}", self.task);
+        if let Some(script) = &self.script
+            && level >= self.log.level
+        {
+            self.log.write(bucket, level, script, text());
+        }
         match &self.wanted {
             Some(wanted) if level >= wanted.level => {
                 self.log.write(bucket, level, &wanted.logger, text());
             }
-            None if level >= self.log.level.max(Level::Warning) => {
+            None if self.script.is_none() && level >= self.log.level.max(Level::Warning) => {
                 self.log.write(bucket, level, LOGGER, text());
             }
             _ => {}

@@ -5,8 +5,8 @@ use super::super::reply::{Reply, Stream};
 use super::{document, documents as documents_of, sent, tag, takes_bson};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::format::{Format, WriteOptions};
-use crate::frame::{self, Aggregate, Columns, Filter, Query, Sort};
-use crate::remote::rows::{encode, encoded};
+use crate::frame::{self, Aggregate, Columns, Filter, Query, Rows, Sort};
+use crate::remote::rows::encoded;
 use crate::remote::wire::{self, Piece};
 use crate::runtime::task_id;
 use crate::storage::{Batches, Key, Metadata, Stats};
@@ -192,9 +192,8 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take()
         };
-        let batches: Box<dyn Iterator<Item = Result<DataFrame>>> = match whole.then(ready).flatten()
-        {
-            Some(batches) => batches()?,
+        let rows = match whole.then(ready).flatten() {
+            Some(batches) => Rows::Arriving(batches()?),
             None => {
                 let mut frame = planned.frame.clone();
                 if skip > 0 || limit.is_some() {
@@ -204,14 +203,12 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
                 if let Some(columns) = columns {
                     frame = frame.select(columns);
                 }
-                Box::new(frame::batches(frame)?)
+                frame.into()
             }
         };
-        let mut bytes = Vec::new();
-        for batch in batches {
-            bytes.clear();
-            encode(batch?, &mut bytes)?;
-            send(to, &bytes)?;
+        // Read, encoded and sent at the same time.
+        for bytes in frame::ahead(rows.batches()?.map(|batch| encoded(batch?)))? {
+            send(to, &bytes?)?;
         }
         Ok(())
     };
@@ -268,11 +265,11 @@ fn table(call: &Call<'_>, key: &Key) -> Result<Reply> {
         name => Format::parse(name)?,
     };
     let name = metadata.name().to_owned();
-    let frame = store.query(&name, &query)?.table(&name)?;
+    let rows = store.query(&name, &query)?.rows(&name)?;
     let progress = call.om.progress().clone();
     let stream: Stream = Box::new(move |to| {
         let options = WriteOptions::default();
-        frame::format::write(frame, format, &options, to, progress.as_ref())
+        frame::format::write(rows, format, &options, to, progress.as_ref())
             .map(drop)
             .map_err(io::Error::other)
     });

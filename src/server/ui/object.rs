@@ -6,7 +6,7 @@ use crate::frame::{ColumnDescription, Histogram, Query, describe, json};
 
 use crate::jobs::{Jobs, Notebook};
 use crate::models::{Field, Kind};
-use crate::runtime::{Action, Input, ModelCall, TaskCall};
+use crate::runtime::{Action, Input, JobCall, ModelCall, TaskCall};
 use crate::server::app::Call;
 use crate::server::json::Json;
 use crate::server::models::plain;
@@ -391,11 +391,9 @@ fn job(call: &Call<'_>, shell: &Shell, metadata: &Metadata) -> Result<Markup, Fa
 pub fn run_job(call: &Call<'_>, shell: &Shell, name: &str) -> Result<Reply, Failure> {
     call.permit("job", name, "run")?;
     let metadata = call.om.jobs.metadata(name).map_err(of_page)?;
-    let task = call.submit(&TaskCall::RunJob {
-        name: metadata.name().trim_end_matches(NOTEBOOK).to_owned(),
-        event: None,
-        timeout: None,
-    })?;
+    let task = call.submit(&TaskCall::RunJob(JobCall::new(
+        metadata.name().trim_end_matches(NOTEBOOK),
+    )))?;
     Ok(Reply::redirect(
         303,
         &shell.link(&format!("runtime/task/{task}")),

@@ -9,13 +9,13 @@ mod layout;
 use super::{Backend, Target, index_fields};
 use crate::error::{Context, Error, Result};
 use crate::frame::format::Step;
-use crate::frame::{self, Query};
+use crate::frame::{self, Query, Rows};
 use crate::storage::{Metadata, Mode, Scan, Storage};
 use crate::store::object::{Object, Stored, Table};
 use bson::{Bson, Document};
 use layout::Layout;
 use polars::prelude::{
-    Column, DataFrame, DataType, IntoColumn, LazyFrame, NamedFrom, Series, TimeUnit,
+    Column, DataFrame, DataType, IntoColumn, IntoLazy, LazyFrame, NamedFrom, Series, TimeUnit,
 };
 
 const FRAME: &str = "pandas.dfrows";
@@ -125,6 +125,7 @@ impl Backend for Frames {
             command,
             plan,
         } = storage.scan(metadata, &asked)?;
+        let passed_on = rest == Query::default();
         let finish = move |frame: LazyFrame| {
             let frame = frame::run(frame, &rest).map_err(|error| error.on(&object))?;
             layout.to_original(frame, &asked)
@@ -133,7 +134,15 @@ impl Backend for Frames {
             None => Table::new(finish(frame)?),
             Some(batches) => {
                 let lazy = finish(frame)?;
-                Table::with_rows(lazy, move || finish(frame::spool(batches()?)?))
+                Table::with_rows(lazy, move || {
+                    let batches = batches()?;
+                    if !passed_on {
+                        return finish(frame::spool(batches)?).map(Rows::Lazy);
+                    }
+                    // Only names and the order of columns are left, batch by batch.
+                    let named = batches.map(move |batch| frame::collect(finish(batch?.lazy())?));
+                    Ok(Rows::Arriving(Box::new(named)))
+                })
             }
         };
         Ok(Stored::Table(Box::new(table.by(command, plan))))
