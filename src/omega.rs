@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::jobs::Jobs;
 use crate::progress::{Progress, Silent};
 use crate::remote::Server;
+use crate::runtime::DataKinds;
 use crate::runtime::{
     LocalRuntime, Models, Objects, ObjectsOf, OpenModels, QueueRuntime, RETENTION, RemoteRuntime,
     Tasks,
@@ -73,7 +74,7 @@ struct Surroundings {
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self::new(Python::default(), Vec::new(), Limits::default())
+        Self::new(Python::default(), Vec::new(), Limits::default(), Vec::new())
     }
 }
 
@@ -110,16 +111,32 @@ impl Surroundings {
             time: None,
         };
         let python = Python::new(config.text("OMEGA_PYTHON").as_deref());
+        let named = match config.value("OMEGA_BACKENDS") {
+            Some(serde_json::Value::Array(paths)) => paths
+                .iter()
+                .filter_map(|path| path.as_str().map(PathBuf::from))
+                .collect(),
+            _ => std::env::split_paths(&config.text("OMEGA_BACKENDS").unwrap_or_default())
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
+        };
         Self::new(
             python,
             shared.iter().filter_map(|name| set(name)).collect(),
             limits,
+            named,
         )
     }
 
-    fn new(python: Python, env: Vec<(String, String)>, limits: Limits) -> Self {
+    /// `named` are the programs of backends that need not be on the search path.
+    fn new(
+        python: Python,
+        env: Vec<(String, String)>,
+        limits: Limits,
+        named: Vec<PathBuf>,
+    ) -> Self {
         Surroundings {
-            backends: Arc::new(Backends::new(&python, &env, limits)),
+            backends: Arc::new(Backends::new(&python, &env, limits, named)),
             python,
             env,
             open_models: OpenModels::default(),
@@ -253,7 +270,10 @@ impl Omega {
     ) -> Self {
         let store = |prefix| Store::new(storage.clone(), progress.clone(), bucket, prefix);
         Omega {
-            datasets: store("data/"),
+            datasets: store("data/").opened_by(Arc::new(DataKinds {
+                backends: surroundings.backends.clone(),
+                progress: progress.clone(),
+            })),
             models: Models::new(store("models/"), surroundings.open_models.clone()),
             jobs: Jobs::new(
                 store("jobs/"),
@@ -293,6 +313,14 @@ impl Omega {
             "scripts" => Some(&self.scripts),
             "streams" => Some(&self.streams),
             _ => None,
+        }
+    }
+
+    /// The kinds of data that backends know.
+    pub fn data_kinds(&self) -> DataKinds {
+        DataKinds {
+            backends: self.surroundings.backends.clone(),
+            progress: self.progress.clone(),
         }
     }
 

@@ -438,3 +438,111 @@ fn models_of_mlflow() {
         "needs the Python package mlflow",
     );
 }
+
+/// A backend that knows a kind of data and a task, named in the settings.
+#[test]
+fn a_backend_brings_data_and_tasks() {
+    let machine = Machine::new();
+    let source = "#!/usr/bin/env python3\n\
+        import json, struct, sys\nimport pyarrow as pa, pyarrow.ipc\n\
+        def read(count):\n    data = sys.stdin.buffer.read(count)\n    if len(data) < count: sys.exit()\n    return data\n\
+        def reply(header, *parts):\n    text = json.dumps({**header, 'parts': [len(p) for p in parts]}).encode()\n    \
+        sys.stdout.buffer.write(struct.pack('>I', len(text)) + text + b''.join(parts)); sys.stdout.buffer.flush()\n\
+        def table(lines):\n    t = pa.table({'word': lines, 'length': [len(w) for w in lines]})\n    sink = pa.BufferOutputStream()\n    \
+        with pa.ipc.new_stream(sink, t.schema) as w: w.write_table(t)\n    return sink.getvalue().to_pybytes()\n\
+        while True:\n    h = json.loads(read(struct.unpack('>I', read(4))[0])); parts = [read(n) for n in h.get('parts', [])]\n    \
+        if h['call'] == 'hello': reply({'protocol': 1, 'name': 'words', 'tasks': ['acme.join'],\n        \
+        'kinds': [{'kind': 'acme.words', 'actions': ['read', 'write'], 'files': ['.words']}]})\n    \
+        elif h['call'] == 'write':\n        if not parts[h['file']].strip(): reply({'error': {'type': 'ValueError', 'message': 'there are no words'}})\n        \
+        else: reply({'content': 0, 'kind_meta': {'from': h['name']}}, parts[h['file']].strip().replace(b' ', b'\\n'))\n    \
+        elif h['call'] == 'read':\n        assert h['kind_meta']['from']\n        reply({'table': 0}, table(parts[h['content']].decode().split('\\n')))\n    \
+        elif h['call'] == 'task': reply({'value': {'joined': h['kwargs'].get('by', '-').join(map(str, h['args']))}})\n";
+    let path = machine.0.write("elsewhere/words", source);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let om = |args: &[&str]| {
+        let mut command = machine.command(args);
+        command.env("OMEGA_BACKENDS", &path);
+        Run::of(command.output().unwrap())
+    };
+    let json = |args: &[&str]| -> Value {
+        let run = om(&[args, &["-o", "json"]].concat());
+        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
+        serde_json::from_str(&run.stdout).unwrap()
+    };
+    machine.0.write("work/a.words", "some words here\n");
+    let put = om(&["datasets", "put", "a.words", "text"]);
+    assert!(
+        put.stdout.contains("kind=acme.words"),
+        "{} {}",
+        put.stdout,
+        put.stderr
+    );
+    let put = om(&[
+        "datasets",
+        "put",
+        "line.csv",
+        "lines",
+        "--kind",
+        "acme.words",
+    ]);
+    assert!(
+        put.stdout.contains("kind=acme.words"),
+        "{} {}",
+        put.stdout,
+        put.stderr
+    );
+    assert_eq!(
+        json(&["datasets", "query", "text", "--where", "length == 5"]),
+        json!([{"word": "words", "length": 5}])
+    );
+    assert_eq!(
+        json(&["datasets", "sql", "select sum(length) as n from text"]),
+        json!([{"n": 13}])
+    );
+    let got = om(&["datasets", "get", "text", "-", "--columns", "length"]);
+    assert_eq!(got.stdout, "length\n4\n5\n4\n");
+    let got = om(&["datasets", "get", "text", "-", "--format", "binary"]);
+    assert_eq!(got.stdout, "some\nwords\nhere");
+    assert_eq!(
+        json(&["datasets", "metadata", "text"])["kind_meta"],
+        json!({"from": "a.words"})
+    );
+    machine.0.write("work/none.words", " \n");
+    let run = om(&["datasets", "put", "none.words", "none"]);
+    assert!(
+        run.code == 1 && run.stderr.contains("there are no words"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    // Where the backend is not there, it is a file.
+    machine.ok(&["datasets", "get", "text", "copy.bin"]);
+    machine.fails(
+        &["datasets", "put", "a.words", "x", "--kind", "acme.words"],
+        "no backend knows",
+    );
+
+    assert_eq!(
+        json(&["runtime", "task", "acme.join", "a", "1", "by=+"]),
+        json!({"joined": "a+1"})
+    );
+    let id = om(&["runtime", "task", "acme.join", "x", "y", "--async"]);
+    let result = om(&["runtime", "result", id.stdout.trim(), "-o", "json"]);
+    let result: Value = serde_json::from_str(&result.stdout).unwrap();
+    assert_eq!(result, json!({"joined": "x-y"}));
+    let run = om(&["runtime", "task", "acme.none"]);
+    assert!(
+        run.code == 3 && run.stderr.contains("no task `acme.none`"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    let id = om(&["runtime", "task", "acme.none", "--async"]);
+    let run = om(&["runtime", "result", id.stdout.trim()]);
+    assert!(
+        run.code == 6 && run.stderr.contains("NotRegistered"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+}

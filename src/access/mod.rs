@@ -173,7 +173,7 @@ impl Rights {
         }
         let (prefix, name) = match call {
             TaskCall::Model(model) => ("models/", model.model.as_str()),
-            TaskCall::Special { .. } => ("models/", ""),
+            TaskCall::Special { .. } | TaskCall::Other { .. } => ("models/", ""),
             TaskCall::RunJob(job) => ("jobs/", job.name.as_str()),
             TaskCall::ScheduleJob { name, .. } => ("jobs/", name.as_str()),
             TaskCall::RunScript { name, .. } | TaskCall::Callback { name, .. } => {

@@ -1,4 +1,4 @@
-//! Backends in other programs: they run the models that this one cannot. PROTOCOL.md beside
+//! Backends in other programs: they run models and tasks, and read data, that this one cannot. PROTOCOL.md beside
 //! this file says how they are talked to. What a model is and where it is stored is not
 //! known here.
 
@@ -37,6 +37,10 @@ pub struct Announcement {
     pub program: String,
     /// Kinds, and what it does with each.
     pub kinds: BTreeMap<String, Vec<String>>,
+    /// Endings of files, each with the kind that they become.
+    pub files: BTreeMap<String, String>,
+    /// Tasks that it runs.
+    pub tasks: Vec<String>,
 }
 
 /// All backends.
@@ -44,6 +48,8 @@ pub struct Backends {
     python: Pool,
     others: OnceLock<Vec<(Announcement, Pool)>>,
     limits: Limits,
+    /// Programs that are named in the settings.
+    named: Vec<PathBuf>,
 }
 
 /// What a backend's process may use.
@@ -56,20 +62,26 @@ pub struct Limits {
 }
 
 impl Backends {
-    /// Those on the search path, and the one for this Python.
-    pub fn new(python: &Python, env: &[(String, String)], limits: Limits) -> Self {
+    /// Those of these names, those on the search path, and the one for this Python.
+    pub fn new(
+        python: &Python,
+        env: &[(String, String)],
+        limits: Limits,
+        named: Vec<PathBuf>,
+    ) -> Self {
         Backends {
             python: Pool::new(python::program(python, env), limits),
             others: OnceLock::new(),
             limits,
+            named,
         }
     }
 
-    /// The backends of the search path. Those that do not answer are left out, with a note.
+    /// The backends in other files. Those that do not answer are left out, with a note.
     fn others(&self, progress: &dyn Progress) -> &[(Announcement, Pool)] {
         self.others.get_or_init(|| {
             let mut found = Vec::new();
-            for path in programs() {
+            for path in self.named.iter().cloned().chain(programs()) {
                 let shown = path.display().to_string();
                 let pool = Pool::new(Program::new(path), self.limits);
                 match announcement(&pool, progress) {
@@ -127,6 +139,42 @@ impl Backends {
         })
     }
 
+    /// Asks the backend that has announced a task; none if nobody has.
+    ///
+    /// # Errors
+    /// What the backend fails with.
+    pub fn task(
+        &self,
+        name: &str,
+        request: Request,
+        progress: &dyn Progress,
+    ) -> Result<Option<Reply>> {
+        let mut others = self.others(progress).iter();
+        let found =
+            others.find(|(announcement, _)| announcement.tasks.iter().any(|one| one == name));
+        found
+            .map(|(_, pool)| pool.call(request, progress))
+            .transpose()
+    }
+
+    /// Whether a backend takes this action of a kind.
+    pub fn can(&self, kind: &str, action: &str, progress: &dyn Progress) -> bool {
+        let others = self.others(progress).iter();
+        let mut kinds = others.filter_map(|(announcement, _)| announcement.kinds.get(kind));
+        kinds.any(|actions| actions.iter().any(|one| one == action))
+    }
+
+    /// The kind that a file becomes by its ending, if a backend has announced it.
+    pub fn kind_of(&self, file: &str, progress: &dyn Progress) -> Option<String> {
+        let file = file.to_lowercase();
+        let mut files = self
+            .others(progress)
+            .iter()
+            .flat_map(|(announcement, _)| &announcement.files);
+        let found = files.find(|(ending, _)| file.ends_with(&ending.to_lowercase()));
+        found.map(|(_, kind)| kind.clone())
+    }
+
     /// Asks for a model: of Python's, or of the backend that has `kind`.
     ///
     /// # Errors
@@ -179,9 +227,19 @@ fn announcement(pool: &Pool, progress: &dyn Progress) -> Result<Announcement> {
             actions.map(str::to_owned).collect(),
         ))
     };
+    let files = kinds.into_iter().flatten().flat_map(|entry| {
+        let kind = entry.get("kind").and_then(|kind| kind.as_str());
+        let endings = entry.get("files").and_then(|files| files.as_array());
+        let endings = endings.into_iter().flatten().filter_map(|one| one.as_str());
+        endings.filter_map(move |ending| Some((ending.to_owned(), kind?.to_owned())))
+    });
+    let tasks = reply.header.get("tasks").and_then(|tasks| tasks.as_array());
+    let tasks = tasks.into_iter().flatten().filter_map(|one| one.as_str());
     Ok(Announcement {
         name: text("name").unwrap_or_default(),
         program: pool.program().shown(),
+        files: files.collect(),
+        tasks: tasks.map(str::to_owned).collect(),
         kinds: kinds.into_iter().flatten().filter_map(kind).collect(),
     })
 }

@@ -1,13 +1,14 @@
-//! `om backends`: which programs run models that this one cannot.
+//! `om backends`: which programs do what this one cannot.
 
 use super::Session;
 use super::output::{Cell, Column, Table};
 use crate::error::Result;
 use clap::Args;
 
-/// List the backends: programs that run models which om itself cannot.
+/// List the backends: programs that run models and tasks, and read data, which om itself
+/// cannot.
 ///
-/// They are called om-backend-* on the search path; one for Python is built in, and runs with
+/// They are called om-backend-* on the search path, or named in OMEGA_BACKENDS; one for Python is built in, and runs with
 /// OMEGA_PYTHON, the active environment's Python, or python3.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,6 +41,14 @@ pub fn run(_command: &Backends, session: &Session) -> Result<()> {
                 continue;
             }
         };
+        if !announcement.tasks.is_empty() {
+            table.push([
+                Cell::from(announcement.name.as_str()),
+                Cell::from(serde_json::Value::Null),
+                Cell::from(announcement.tasks.join(",")),
+                Cell::from(announcement.program.as_str()),
+            ]);
+        }
         for (kind, actions) in &announcement.kinds {
             table.push([
                 Cell::from(announcement.name.as_str()),

@@ -133,6 +133,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Other, "OMEGA_CUSTOM_LOADER", None, "loader of Python workers' extensions"),
     variable(Group::Other, "OMEGA_CELERY_IMPORTS", None, "task packages that Python workers load"),
     variable(Group::Other, "OMEGA_PYTHON", None, "Python for notebooks, models and scripts that need it; default: the active environment's, else python3"),
+    variable(Group::Other, "OMEGA_BACKENDS", None, "programs that are backends, besides those called om-backend-* on the search path: a list, or paths with : between them"),
     variable(Group::Other, "OMEGA_BACKEND_MEMORY", None, "bytes of data that a process of a backend may have"),
     variable(Group::Other, "OMEGA_DEBUG", None, "lets Python workers tell their settings"),
     variable(Group::Other, "OMEGA_TEST_MODE", None, "Python workers use the test database"),

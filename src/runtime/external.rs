@@ -6,7 +6,7 @@ use super::{Action, Input, ModelCall, Objects, Outcome};
 use crate::backends::{Reply, Request, decode_frame, encode_frame};
 use crate::error::{Context, Error, Result};
 use crate::storage::{Metadata, Update};
-use crate::store::{ForeignModel, Name, PutMode, Stored};
+use crate::store::{Foreign, Name, PutMode, Stored};
 use bson::{Bson, Document, doc};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -124,7 +124,7 @@ fn content(om: &Objects, name: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`crate::ErrorKind::Failed`] when it has none.
-pub fn model(reply: &Reply, kind: &str) -> Result<ForeignModel> {
+pub fn model(reply: &Reply, kind: &str) -> Result<Foreign> {
     let content = reply
         .part("model")
         .ok_or_else(|| Error::failed("the backend answered no model"))?;
@@ -138,7 +138,7 @@ pub fn model(reply: &Reply, kind: &str) -> Result<ForeignModel> {
         .get("kind")
         .and_then(Value::as_str)
         .unwrap_or(kind);
-    Ok(ForeignModel {
+    Ok(Foreign {
         content: content.to_vec(),
         kind: kind.to_owned(),
         kind_meta: match crate::store::value_to_bson(kind_meta) {

@@ -86,6 +86,7 @@ impl Runtime for LocalRuntime {
             TaskCall::Model(model) => self.model(call, model, options),
             _ => super::job::perform(call, &self.objects, &super::task_id())
                 .or_else(|| super::script::perform(call, &self.objects, true))
+                .or_else(|| super::other::perform(call, &self.objects))
                 .unwrap_or_else(|| {
                     Err(
                         Error::usage("only models, jobs and scripts run in this process")

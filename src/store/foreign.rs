@@ -1,16 +1,29 @@
-//! Models of kinds that another program runs: put as omega|ml puts them, each state as a
-//! version of its own beside the model (spec/storage.md §10).
+//! Objects of kinds that another program knows. Models that it runs are put as omega|ml
+//! puts them, each state as a version of its own beside the model (spec/storage.md §10).
 
 use super::versions::{object, versions};
 use super::{Name, PutMode, Store};
 use crate::error::{Error, Result};
 use crate::storage::{Key, Metadata, Mode, Update, wall_clock_text};
 use bson::{Bson, Document};
+use polars::prelude::DataFrame;
 use sha1::{Digest, Sha1};
 
-/// A model as its backend has made it.
+/// Reads objects of such kinds as tables.
+pub trait Opener: Send + Sync {
+    /// Whether it reads a kind.
+    fn reads(&self, kind: &str) -> bool;
+
+    /// The table that an object's content is.
+    ///
+    /// # Errors
+    /// What the other program fails with.
+    fn table(&self, metadata: &Metadata, content: Vec<u8>) -> Result<DataFrame>;
+}
+
+/// An object as its backend has made it.
 #[derive(Debug, Clone)]
-pub struct ForeignModel {
+pub struct Foreign {
     /// The file's bytes.
     pub content: Vec<u8>,
     /// Its kind.
@@ -28,44 +41,12 @@ impl Store {
     pub fn put_foreign(
         &self,
         name: &str,
-        model: &ForeignModel,
+        model: &Foreign,
         attributes: &Document,
         mode: PutMode,
     ) -> Result<Metadata> {
-        let key = self.key(&Name::plain(name)?);
-        let current = self.storage.find(&key)?;
-        if let Some(current) = &current
-            && current.kind != model.kind
-            && mode != PutMode::Replace
-        {
-            return Err(Error::conflict(format!(
-                "{key} is a {}, not a {}",
-                current.kind, model.kind
-            ))
-            .on(key.to_string())
-            .hint("add --replace to replace it, or choose another name"));
-        }
-        let write = match mode {
-            PutMode::Create => Mode::Create,
-            _ => Mode::Replace,
-        };
-        let mut metadata = Metadata::new(key.clone(), &model.kind);
-        metadata.uri = Some(String::new());
-        metadata.kind_meta = model.kind_meta.clone();
-        let going_on = current.filter(|_| mode != PutMode::Replace);
-        if let Some(current) = going_on {
-            metadata.id = current.id;
-            metadata.attributes = current.attributes;
-            metadata.unknown = current.unknown;
-            metadata.created = current.created;
-        }
-        metadata.attributes.extend(attributes.clone());
-        let before = metadata
-            .attributes
-            .get_document("versions")
-            .cloned()
-            .unwrap_or_default();
-        let stored = self.write_foreign(&key, write, metadata, &model.content)?;
+        let (stored, before) = self.put_made(name, model, attributes, mode)?;
+        let key = stored.key.clone();
         let commit = commit(&stored);
         let mut copy = Metadata::new(self.key(&object(&stored.key.name, &commit)), &model.kind);
         copy.uri = Some(String::new());
@@ -98,6 +79,72 @@ impl Store {
             self.drop_versions(&stored.key.name, &versions(&stored))?;
         }
         Ok(stored)
+    }
+
+    /// Stores an object of a backend's, without versions.
+    ///
+    /// # Errors
+    /// As [`Store::put_foreign`].
+    pub fn put_data(
+        &self,
+        name: &str,
+        made: &Foreign,
+        attributes: &Document,
+        mode: PutMode,
+    ) -> Result<Metadata> {
+        if mode == PutMode::Append {
+            return Err(
+                Error::usage(format!("a {} cannot be appended to", made.kind))
+                    .on(self.key(name).to_string())
+                    .hint("leave --append out to replace it"),
+            );
+        }
+        Ok(self.put_made(name, made, attributes, mode)?.0)
+    }
+
+    /// Stores it; answers the versions that it had, too.
+    fn put_made(
+        &self,
+        name: &str,
+        made: &Foreign,
+        attributes: &Document,
+        mode: PutMode,
+    ) -> Result<(Metadata, Document)> {
+        let key = self.key(&Name::plain(name)?);
+        let current = self.storage.find(&key)?;
+        if let Some(current) = &current
+            && current.kind != made.kind
+            && mode != PutMode::Replace
+        {
+            return Err(Error::conflict(format!(
+                "{key} is a {}, not a {}",
+                current.kind, made.kind
+            ))
+            .on(key.to_string())
+            .hint("add --replace to replace it, or choose another name"));
+        }
+        let write = match mode {
+            PutMode::Create => Mode::Create,
+            _ => Mode::Replace,
+        };
+        let mut metadata = Metadata::new(key.clone(), &made.kind);
+        metadata.uri = Some(String::new());
+        metadata.kind_meta = made.kind_meta.clone();
+        let going_on = current.filter(|_| mode != PutMode::Replace);
+        if let Some(current) = going_on {
+            metadata.id = current.id;
+            metadata.attributes = current.attributes;
+            metadata.unknown = current.unknown;
+            metadata.created = current.created;
+        }
+        metadata.attributes.extend(attributes.clone());
+        let before = metadata
+            .attributes
+            .get_document("versions")
+            .cloned()
+            .unwrap_or_default();
+        let stored = self.write_foreign(&key, write, metadata, &made.content)?;
+        Ok((stored, before))
     }
 
     fn write_foreign(

@@ -11,7 +11,7 @@ mod object;
 mod versions;
 
 pub use copy::{Copied, CopyOptions, CopyStep};
-pub use foreign::ForeignModel;
+pub use foreign::{Foreign, Opener};
 pub use json::{bson_to_value, value_to_bson};
 pub use name::{Name, glob, regexp};
 pub use object::{Explanation, Object, PutMode, PutOptions, Stored, Table};
@@ -21,7 +21,8 @@ use crate::frame::{self, Columns, Query};
 use crate::progress::Progress;
 use crate::storage::{Key, Metadata, Selection, Stats, Storage, Update};
 use kinds::Target;
-use polars::prelude::{DataFrame, LazyFrame};
+use polars::prelude::{DataFrame, IntoLazy, LazyFrame};
+use std::io::Read;
 use std::sync::Arc;
 
 /// The stores and their prefixes, in omega|ml's order.
@@ -43,6 +44,7 @@ pub struct Store {
     progress: Arc<dyn Progress>,
     bucket: String,
     prefix: &'static str,
+    opener: Option<Arc<dyn Opener>>,
 }
 
 /// What a listing is restricted to.
@@ -73,6 +75,15 @@ impl Store {
             progress,
             bucket: bucket.to_owned(),
             prefix,
+            opener: None,
+        }
+    }
+
+    /// The same, where kinds that other programs know are read by `opener`.
+    pub fn opened_by(self, opener: Arc<dyn Opener>) -> Self {
+        Store {
+            opener: Some(opener),
+            ..self
         }
     }
 
@@ -214,7 +225,34 @@ impl Store {
         if query.columns == Columns::All {
             query.columns = name.columns;
         }
-        kinds::backend(&metadata.kind).get(&*self.storage, &metadata, &query)
+        let stored = self.stored(&metadata, &query)?;
+        match (stored, &self.opener) {
+            (Stored::File(mut blob), Some(opener))
+                if !kinds::is_known(&metadata.kind) && opener.reads(&metadata.kind) =>
+            {
+                let object = metadata.key.to_string();
+                let mut content = Vec::new();
+                crate::error::Context::context(blob.read_to_end(&mut content), || {
+                    format!("cannot read {object}")
+                })?;
+                let frame = opener.table(&metadata, content);
+                let frame = frame.and_then(|frame| frame::run(frame.lazy(), &query));
+                let table = Table::new(frame.map_err(|error| error.on(object))?);
+                Ok(Stored::Table(Box::new(table)))
+            }
+            (stored, _) => Ok(stored),
+        }
+    }
+
+    /// The object called `name` as it is stored, also where another program could read it
+    /// as a table.
+    pub fn raw(&self, name: &str) -> Result<Stored> {
+        let metadata = self.latest(self.named(name)?)?;
+        self.stored(&metadata, &Query::default())
+    }
+
+    fn stored(&self, metadata: &Metadata, query: &Query) -> Result<Stored> {
+        kinds::backend(&metadata.kind).get(&*self.storage, metadata, query)
     }
 
     /// A Polars lazy frame over the table called `name`: Polars runs what is added to it,

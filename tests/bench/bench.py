@@ -211,6 +211,12 @@ def runtime():
     section.run(sys.modules[__name__])
 
 
+def python():
+    import python as section
+
+    section.run(sys.modules[__name__])
+
+
 def server():
     import server as section
 
@@ -218,7 +224,7 @@ def server():
 
 
 SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory,
-            "mongo": mongo, "runtime": runtime, "server": server}
+            "mongo": mongo, "runtime": runtime, "python": python, "server": server}
 try:
     chosen = sys.argv[1:] or list(SECTIONS)
     for name in chosen:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks, side by side in one run against the named peers: prints a table of ratios.
-#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime server (default: all)
+#   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime python server (default: all)
 # Peers come from PyPI into throw-away environments under $OM_BENCH_HOME (default ~/.cache/om-bench).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,6 +18,10 @@ case " ${*:-mongo} " in *" runtime "*) tests/servers.sh ;; esac
 case " ${*:-mongo} " in *" mongo "*)
   tests/servers.sh
   "$home/peers/bin/python" -c 'import pymongoarrow' 2>/dev/null || "$home/peers/bin/pip" install -q pymongoarrow
+esac
+case " ${*:-python} " in *" python "*)
+  tests/servers.sh
+  [ -x "$home/peers/bin/papermill" ] || "$home/peers/bin/pip" install -q papermill ipykernel ;;
 esac
 case " ${*:-server} " in *" server "*)
   tests/servers.sh

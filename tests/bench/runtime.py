@@ -57,9 +57,9 @@ def broker(bench):
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def load(bench, mode, url, queue, count):
+def load(bench, mode, url, queue, count, *task):
     return subprocess.Popen(
-        [str(bench.ROOT / "target/release/examples/task_load"), mode, url, queue, str(count)],
+        [str(bench.ROOT / "target/release/examples/task_load"), mode, url, queue, str(count), *task],
         stdout=subprocess.PIPE, text=True)
 
 

@@ -1,11 +1,14 @@
 //! A client of task workers for tests/bench that is neither `om` nor Celery, so that both
-//! are asked alike: it sends pings as Celery messages in JSON and waits for their replies.
+//! are asked alike: it sends Celery messages in JSON and waits for their replies.
 //!
 //! ```text
 //! task_load rate    URL QUEUE COUNT     COUNT at once, a window of them unanswered: seconds
 //! task_load latency URL QUEUE COUNT     one after the other: median and 99th percentile, seconds
 //! task_load first   URL QUEUE 1         says "sent", then the time of the answer since the epoch
 //! ```
+//!
+//! It sends pings, or what follows: the name of a task, its arguments and keyword arguments
+//! as a JSON list of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_core::Stream;
@@ -23,13 +26,24 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, url, queue, count] = arguments.as_slice() else {
-        panic!("MODE URL QUEUE COUNT")
+    let [mode, url, queue, count, task @ ..] = arguments.as_slice() else {
+        panic!("MODE URL QUEUE COUNT [TASK ARGUMENTS]")
+    };
+    let (task, arguments) = match task {
+        [task, arguments] => (task.as_str(), arguments.as_str()),
+        _ => (
+            "omegaml.tasks.omega_ping",
+            r#"["x"], {"pure_python": true}"#,
+        ),
     };
     let count: usize = count.parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut load = Load::connect(url, queue).await;
+        task.clone_into(&mut load.task);
+        load.body = format!(
+            r#"[{arguments}, {{"callbacks": null, "errbacks": null, "chain": null, "chord": null}}]"#
+        );
         match mode.as_str() {
             "rate" => println!("{}", load.rate(count).await),
             "latency" => {
@@ -55,6 +69,8 @@ struct Load {
     answers: Consumer,
     replies: String,
     queue: String,
+    task: String,
+    body: String,
     sent: u64,
     run: u64,
 }
@@ -92,6 +108,8 @@ impl Load {
             channel,
             replies,
             queue: queue.to_owned(),
+            task: String::new(),
+            body: String::new(),
             sent: 0,
             run: since.unwrap().as_nanos() as u64,
         }
@@ -107,7 +125,7 @@ impl Load {
         );
         let text = |text: &str| AMQPValue::LongString(LongString::from(text.to_owned()));
         let mut headers = FieldTable::default();
-        headers.insert("task".into(), text("omegaml.tasks.omega_ping"));
+        headers.insert("task".into(), text(&self.task));
         headers.insert("id".into(), text(&id));
         headers.insert("root_id".into(), text(&id));
         headers.insert("lang".into(), text("py"));
@@ -118,12 +136,11 @@ impl Load {
             .with_correlation_id(id.as_str().into())
             .with_reply_to(self.replies.as_str().into())
             .with_delivery_mode(2);
-        let body = br#"[["x"], {"pure_python": true}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]"#;
         let sent = self.channel.basic_publish(
             "".into(),
             self.queue.as_str().into(),
             BasicPublishOptions::default(),
-            body,
+            self.body.as_bytes(),
             properties,
         );
         sent.await.unwrap();

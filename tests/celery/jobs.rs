@@ -145,3 +145,67 @@ fn workers_of_both_run_scripts_of_clients_of_both() {
         "{message}"
     );
 }
+
+#[test]
+fn jobs_for_many_parameters_run_on_workers_of_both() {
+    let stack = stack();
+    notebook("many-jobs", "print('param', _jobdata['param'])");
+    for label in ["py", "rust"] {
+        let done = stack.json(&[
+            "runtime",
+            "job",
+            "many-jobs",
+            "map",
+            "1",
+            "n=2",
+            "--require",
+            label,
+        ]);
+        let done = done.as_array().unwrap();
+        assert_eq!(done.len(), 2, "{done:?}");
+        for (copy, said) in done.iter().zip(["param 1", "param {'n': 2}"]) {
+            assert_eq!(copy["status"], "OK", "{label}: {copy}");
+            let shown = stack.ok(&["jobs", "show", copy["result"].as_str().unwrap()]);
+            assert!(shown.ends_with(said), "{label}: {shown}");
+        }
+    }
+    // Python's copies, which mark themselves, and om's worker.
+    let states = stack.python(
+        "copies = on('rust').job('many-jobs').map([1, 2], require='rust')\n\
+         names = [c.name for c in copies]\n\
+         end = time.time() + PATIENCE\n\
+         def done(): return [om.jobs.metadata(n).attributes['job']['status'] for n in names]\n\
+         while done() != ['finished', 'finished'] and time.time() < end: time.sleep(0.2)\n\
+         done()",
+    );
+    assert_eq!(states, json!(["finished", "finished"]));
+}
+
+#[test]
+fn packages_are_listed_on_workers_of_both() {
+    let stack = stack();
+    for place in [&["--require", "py,rust"][..], &["--every"]] {
+        let listed = stack.json(&[&["runtime", "env", "list"], place].concat());
+        let listed = listed.as_array().unwrap();
+        let places: std::collections::BTreeSet<&str> = listed
+            .iter()
+            .filter(|package| package["package"] == "omegaml")
+            .filter_map(|package| package["workers"].as_str())
+            .collect();
+        let expected = if place.len() == 2 { 2 } else { 1 };
+        assert_eq!(places.len(), expected, "{place:?}: {places:?}");
+    }
+    // A client of Python's uses the same script.
+    let told = stack.python(
+        "get(on('rust').script('.system/envinstall').run(action='freeze', __format='python'))['result']",
+    );
+    assert!(told.as_str().unwrap().contains("omegaml"), "{told}");
+    let told = stack.json(&[
+        "runtime",
+        "task",
+        "omegaml.tasks.omega_ping",
+        "--require",
+        "py",
+    ]);
+    assert_eq!(told["message"], "ping return message", "{told}");
+}

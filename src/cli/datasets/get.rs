@@ -55,7 +55,15 @@ impl Get {
                 .map(|(format, _)| format),
             Some(name) => Some(Format::parse(name)?),
         };
-        let mut stored = om.datasets.query(&self.name, &query)?;
+        let as_it_is = match self.file_format.as_deref() {
+            Some(name) => name == "binary",
+            None => path.is_some() && format.is_none(),
+        };
+        // What a backend reads as a table is a file, too.
+        let mut stored = match as_it_is && query.is_all() && !self.name.contains('[') {
+            true => om.datasets.raw(&self.name)?,
+            false => om.datasets.query(&self.name, &query)?,
+        };
         if !matches!(stored, Stored::Table(_))
             && !query.is_all()
             && !matches!(stored, Stored::Array(_))

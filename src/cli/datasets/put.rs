@@ -4,6 +4,7 @@ use crate::cli::Session;
 use crate::cli::objects::{metadata_line, pairs, stored_line};
 use crate::error::{Context, Error, Result};
 use crate::frame::format::{Format, ReadOptions, Source, open, open_all};
+use crate::omega::Omega;
 use crate::store::{Object, PutMode, PutOptions};
 use clap::Args;
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Store a file, files or standard input under a name.
 ///
 /// CSV, TSV (also .gz, .zst, .zip), Parquet, Arrow IPC, JSON and NDJSON become a table,
-/// .npy an array, anything else a file. Without --replace, tables and documents are
+/// .npy an array, anything else a file, or what a backend makes of it. Without --replace, tables and documents are
 /// appended to, as omega|ml does.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -41,6 +42,9 @@ pub struct Put {
     /// What to store it as
     #[arg(long = "as", value_name = "KIND", value_parser = ["frame", "series", "document", "array", "file"])]
     kind: Option<String>,
+    /// Store a file as this kind, which a backend knows; see om backends
+    #[arg(long = "kind", value_name = "KIND", conflicts_with_all = ["kind", "file_format"])]
+    foreign: Option<String>,
     /// How to read CSV, in the words of pandas' read_csv
     #[arg(long, value_name = "KEY=VALUE")]
     csv: Vec<String>,
@@ -81,6 +85,9 @@ impl Put {
     pub fn run(self, session: &Session) -> Result<()> {
         let om = session.omega()?;
         let paths = expand(&self.paths)?;
+        if let Some(kind) = self.foreign(&om, &paths) {
+            return self.put_foreign(&om, session, &kind, &paths);
+        }
         let format = self.format(&paths)?;
         let shape = self.shape(format)?;
         let options = PutOptions {
@@ -104,6 +111,47 @@ impl Put {
             stats,
             started.elapsed(),
         ));
+        metadata_line(session, &metadata)
+    }
+
+    /// The kind of a backend's: the one that is asked for, or that of a file which nothing
+    /// else knows.
+    fn foreign(&self, om: &Omega, paths: &[PathBuf]) -> Option<String> {
+        if self.foreign.is_some() {
+            return self.foreign.clone();
+        }
+        let [path] = paths else { return None };
+        let asked = self.kind.is_some() || self.file_format.is_some();
+        match asked || Format::of_path(path).is_some() || !path.is_file() {
+            true => None,
+            false => om.data_kinds().kind_of(path.file_name()?.to_str()?),
+        }
+    }
+
+    fn put_foreign(
+        &self,
+        om: &Omega,
+        session: &Session,
+        kind: &str,
+        paths: &[PathBuf],
+    ) -> Result<()> {
+        let [path] = paths else {
+            return Err(Error::usage("only one file is put as such a kind"));
+        };
+        let shown = path.display().to_string();
+        let content = std::fs::read(path).context(|| format!("cannot read {shown}"))?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let made = om
+            .data_kinds()
+            .made(kind, name.unwrap_or_default(), content)
+            .map_err(|error| error.on(shown))?;
+        let mode = match (self.replace, self.append) {
+            (true, _) => PutMode::Replace,
+            (_, true) => PutMode::Append,
+            _ => PutMode::Auto,
+        };
+        let attributes = attributes(&self.attributes)?;
+        let metadata = om.datasets.put_data(&self.name, &made, &attributes, mode)?;
         metadata_line(session, &metadata)
     }
 

@@ -11,6 +11,7 @@ mod scheduler;
 mod script;
 mod status;
 mod submit;
+mod task;
 mod tasks;
 mod worker;
 
@@ -30,6 +31,8 @@ pub enum Runtime {
     Job(Box<job::RunJob>),
     /// Run a script
     Script(Box<script::RunScript>),
+    /// Run any other task
+    Task(Box<task::RunTask>),
     /// The result of an asynchronous task
     Result(result::TaskResult),
     /// List, show and cancel tasks
@@ -61,6 +64,7 @@ pub fn run(command: Runtime, session: &Session) -> Result<()> {
         Runtime::Model(command) => command.run(session),
         Runtime::Job(command) => command.run(session),
         Runtime::Script(command) => command.run(session),
+        Runtime::Task(command) => command.run(session),
         Runtime::Result(command) => command.run(session),
         Runtime::Tasks(command) => command.run(session),
         Runtime::Ping(command) => command.run(session),

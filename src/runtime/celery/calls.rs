@@ -53,6 +53,15 @@ pub enum TaskCall {
         /// Keyword arguments as they came.
         kwargs: Kwargs,
     },
+    /// Another task, which a backend may know.
+    Other {
+        /// Its name.
+        task: String,
+        /// Its arguments.
+        args: Vec<Value>,
+        /// Its keyword arguments.
+        kwargs: Kwargs,
+    },
     /// Whether a worker is there; it answers what it was called with.
     Ping {
         /// Any values.
@@ -273,7 +282,6 @@ impl TaskCall {
     /// What the message asks for.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`] for a task that omega|ml has not;
     /// [`crate::ErrorKind::Invalid`] for arguments that it doesn't take.
     pub fn of(message: &TaskMessage) -> Result<(Self, Surroundings)> {
         let mut kwargs = message.kwargs.clone();
@@ -284,7 +292,11 @@ impl TaskCall {
     }
 
     fn parse(task: &str, args: Vec<Value>, mut kwargs: Kwargs) -> Result<Self> {
-        let unknown = || Error::not_found(format!("there is no task `{task}`"));
+        let other = |args, kwargs| TaskCall::Other {
+            task: task.to_owned(),
+            args,
+            kwargs,
+        };
         Ok(match task {
             RUN_JOB => TaskCall::RunJob(JobCall {
                 name: name(&args, 0, "name of the job")?,
@@ -330,7 +342,7 @@ impl TaskCall {
                     kwargs,
                 }
             }
-            _ => match task.strip_prefix(MODELS).ok_or_else(unknown)? {
+            _ => match task.strip_prefix(MODELS).unwrap_or_default() {
                 "ping" => TaskCall::Ping { args, kwargs },
                 "settings" => TaskCall::Settings,
                 "preload" => TaskCall::Preload,
@@ -339,11 +351,10 @@ impl TaskCall {
                     args,
                     kwargs,
                 },
-                action => {
-                    let known = Action::ALL.iter().find(|(name, _)| *name == action);
-                    let (_, action) = known.ok_or_else(unknown)?;
-                    TaskCall::Model(model_call(*action, &args, kwargs)?)
-                }
+                action => match Action::ALL.iter().find(|(name, _)| *name == action) {
+                    Some((_, action)) => TaskCall::Model(model_call(*action, &args, kwargs)?),
+                    None => other(args, kwargs),
+                },
             },
         })
     }
@@ -360,6 +371,7 @@ impl TaskCall {
                 args,
                 kwargs,
             } => (format!("{MODELS}{action}"), args.clone(), kwargs.clone()),
+            TaskCall::Other { task, args, kwargs } => (task.clone(), args.clone(), kwargs.clone()),
             TaskCall::Ping { args, kwargs } => {
                 (format!("{MODELS}ping"), args.clone(), kwargs.clone())
             }

@@ -15,7 +15,7 @@ use crate::runtime::celery::results::{self, MetadataText};
 use crate::runtime::logs::Level;
 use crate::runtime::objects::RUNS_HERE;
 use crate::runtime::tracking::{TaskTrack, UNTRACKED};
-use crate::runtime::{Action, ModelCall, Objects, Outcome, job, script};
+use crate::runtime::{Action, ModelCall, Objects, Outcome, job, other, script};
 use serde_json::Value as Json;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -63,10 +63,7 @@ impl Failure {
 
 /// Runs a task. A panic of a model is a failure of its task.
 pub(super) fn execute(shared: &Shared, held: &Held) -> Result<Answer, Failure> {
-    let (call, surroundings) = TaskCall::of(&held.message).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::exception(Exception::not_registered(&held.message.task)),
-        _ => Failure::of(&error),
-    })?;
+    let (call, surroundings) = TaskCall::of(&held.message).map_err(|error| Failure::of(&error))?;
     let done = catch_unwind(AssertUnwindSafe(|| {
         perform(shared, held, call, &surroundings)
     }));
@@ -139,6 +136,20 @@ fn perform(
         }
         TaskCall::RunScript { .. } | TaskCall::Callback { .. } => {
             script(shared, held, &call, surroundings)
+        }
+        TaskCall::Other { ref task, .. } => {
+            let objects = objects(shared, held, surroundings);
+            match other::perform(&call, &objects) {
+                Some(Ok(Outcome::Value(json))) => Ok(Answer {
+                    value: json::to_value(&json),
+                    json,
+                }),
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    Err(Failure::exception(Exception::not_registered(task)))
+                }
+                Some(Err(error)) => Err(Failure::of(&error)),
+                Some(Ok(_)) | None => plain(Value::None),
+            }
         }
     }
 }

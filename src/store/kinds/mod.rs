@@ -129,6 +129,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         .flat_map(|backend| backend.kinds().iter().copied())
 }
 
+/// Whether this program knows a kind as more than bytes.
+pub fn is_known(kind: &str) -> bool {
+    names().any(|known| known == kind)
+}
+
 /// The backend and kind that store `object`.
 ///
 /// # Errors
