@@ -613,3 +613,31 @@ fn a_query_explains_itself() {
         "{explained}"
     );
 }
+
+#[test]
+fn attributes_are_changed_one_by_one() {
+    let om = sales();
+    let set = [
+        "--set",
+        "docs=by region",
+        "--set",
+        "owner.team={\"name\": \"eu\"}",
+    ];
+    let set = om.json(&[&["datasets", "metadata", "sales"], &set[..]].concat());
+    assert_eq!(
+        (&set["attributes"]["docs"], &set["attributes"]["owner"]),
+        (&json!("by region"), &json!({"team": {"name": "eu"}}))
+    );
+    let now = om.json(&[
+        "datasets", "metadata", "sales", "--unset", "docs", "--set", "n=1",
+    ]);
+    assert_eq!(now["attributes"]["n"], 1);
+    assert!(now["attributes"].get("docs").is_none(), "{now}");
+    assert_eq!(now["attributes"]["owner"], json!({"team": {"name": "eu"}}));
+    om.fails(
+        &["datasets", "metadata", "sales", "--set", "a..b=1"],
+        2,
+        "no name of an attribute",
+    );
+    om.fails(&["datasets", "metadata", "none", "--set", "a=1"], 3, "none");
+}

@@ -589,7 +589,11 @@ fn sent(frame: LazyFrame) -> (DataFrame, String) {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let answer = tracing::subscriber::with_default(subscriber, || frame.collect().unwrap());
+    let answer = tracing::subscriber::with_default(subscriber, || {
+        // Other threads, who listen to nothing, may have been there first.
+        tracing::callsite::rebuild_interest_cache();
+        frame.collect().unwrap()
+    });
     let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     (answer, said)
 }

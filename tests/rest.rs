@@ -315,6 +315,75 @@ fn services_answer_with_the_bare_result() {
     assert_eq!(denied.get("/api/v1/model/rt/").status, 400);
 }
 
+/// What omega|ml's own server says of the same calls is in src/server/signature.rs.
+#[test]
+fn services_keep_to_their_signatures() {
+    let om = recorded();
+    let script = "#!/bin/sh\ncase \"$1\" in *100*) echo '{\"y\": \"bad\"}';; *) echo '{\"y\": 2.0}';; esac\n";
+    let file = om.file("double.sh", script);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    om.ok(&["scripts", "put", &file, "double"]);
+    let schema = |field: &str| {
+        json!({"datatype": "m.S", "many": false, "schema": {
+            "type": "object", "properties": {field: {"type": "number"}}, "additionalProperties": false,
+        }})
+    };
+    let signature = json!({
+        "X": schema("x"), "Y": null, "result": schema("y"), "errors": {}, "actions": {"run": ["post"]},
+    });
+    om.ok(&[
+        "scripts",
+        "metadata",
+        "double",
+        "--set",
+        &format!("signature={signature}"),
+    ]);
+    let web = Web::start(&om, &[]);
+    let ask = |body: Value| web.json("POST", "/api/service/double/", &body);
+    let answer = ask(json!({"x": 1.0}));
+    assert_eq!(
+        (answer.status, answer.value()),
+        (200, json!({"y": 2.0})),
+        "{}",
+        answer.body
+    );
+    for (body, wrong) in [
+        (
+            json!({"y": 1}),
+            "ValidationError({'y': ['Unknown field.']})",
+        ),
+        (
+            json!({"x": "a"}),
+            "ValidationError({'x': ['Not a valid number.']})",
+        ),
+        (
+            json!({"x": 100}),
+            "ValidationError({'y': ['Not a valid number.']})",
+        ),
+    ] {
+        let answer = ask(body);
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        let message = answer.value()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(wrong), "{message}");
+    }
+    let described = web.get("/api/service/double/doc").value();
+    let operation = &described["paths"]["/api/service/double"]["post"];
+    assert_eq!(operation["operationId"], "double#run#post", "{described}");
+    let answer = web.get("/api/service/rt/doc");
+    assert_eq!(answer.status, 400);
+    let message = answer.value()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.starts_with("ValueError('Missing signature specification for object models/rt')"),
+        "{message}"
+    );
+    let answer = web.json("POST", "/api/service/rt/score", &json!([{"x": 1}]));
+    let message = answer.value()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("'GenericServiceResource' object has no attribute 'score'"),
+        "{message}"
+    );
+}
+
 #[test]
 fn a_new_version_of_a_model_is_used_at_once() {
     let om = recorded();

@@ -20,6 +20,7 @@ mod request;
 mod route;
 mod scripts;
 mod services;
+mod signature;
 mod storage;
 mod stream;
 mod tasks;

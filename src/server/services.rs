@@ -1,11 +1,12 @@
 //! Services: an object under one address, which answers with the bare result
 //! (spec/rest.md §6).
 
-use super::app::Call;
+use super::app::{Call, no_attribute};
 use super::json::Json;
 use super::models;
 use super::reply::{Failure, Reply};
 use super::scripts;
+use super::signature::Signature;
 use crate::error::ErrorKind;
 use crate::jobs::Jobs;
 use crate::runtime::{Action, Input, JobCall, ModelCall, Outcome, TaskCall};
@@ -29,11 +30,25 @@ pub fn call(
         }),
     };
     call.permit("service", name, &action)?;
+    let signature = Signature::of(name, &metadata);
+    if action == "doc" {
+        let signature = signature.ok_or_else(|| {
+            let text = format!(
+                "Missing signature specification for object {}{}",
+                metadata.key.prefix, metadata.key.name
+            );
+            Failure::raised("ValueError", &text)
+        })?;
+        return Ok(Reply::json(&signature.description()));
+    }
+    let body = call.request.json()?.filter(|body| !body.is_null());
+    if let (Some(signature), Some(body)) = (&signature, &body) {
+        signature.check("X", body)?;
+    }
     let task = match (store, action.as_str()) {
-        ("model", action) => {
+        ("model", action @ ("predict" | "predict_proba" | "complete")) => {
             let mut model = ModelCall::new(metadata.name(), Action::parse(action)?);
-            let body = call.request.json()?;
-            model.x = match body.filter(|body| !body.is_null()) {
+            model.x = match body {
                 Some(data) => Some(Input::Inline(data)),
                 None => call
                     .request
@@ -44,9 +59,7 @@ pub fn call(
         }
         ("script", "run") => scripts::wanted(call, metadata.name())?,
         ("job", "run") => TaskCall::RunJob(JobCall::new(name)),
-        (_, action) => {
-            return Err(Failure::new(400, format!("{name} has no action {action}")));
-        }
+        (_, action) => return Err(no_attribute("GenericServiceResource", action)),
     };
     if call.request.is_async() {
         let id = call.submit(&task)?;
@@ -61,7 +74,27 @@ pub fn call(
         ]);
         return Ok(call.accepted(&id, &body));
     }
-    Ok(Reply::json(&bare(call.run(&task)?)))
+    let outcome = call.run(&task)?;
+    if let Some(signature) = &signature {
+        check_answer(signature, &outcome)?;
+    }
+    Ok(Reply::json(&bare(outcome)))
+}
+
+/// Whether an answer is what the object says that it answers; tables have columns instead.
+fn check_answer(signature: &Signature, outcome: &Outcome) -> Result<(), Failure> {
+    let value = match outcome {
+        Outcome::Value(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Outcome::Value(value) => value.clone(),
+        Outcome::Table(_) | Outcome::Number(_) | Outcome::Metadata(_) => return Ok(()),
+    };
+    match value
+        .get("result")
+        .filter(|_| value.get("runtimes").is_some())
+    {
+        Some(result) => signature.check("result", result),
+        None => signature.check("Y", &value),
+    }
 }
 
 /// Among models, scripts and jobs, the last that has the name.

@@ -195,7 +195,8 @@ om.models.put(LinearRegression(), 'sk')",
     let mut om = both.om.objects();
     let python = super::python::program("python");
     let python = omega::config::interpreter::Python::new(python.to_str());
-    om.backends = omega::backends::Backends::new(&python, &[], Default::default()).into();
+    om.backends =
+        omega::backends::Backends::new(&python, &[], Default::default(), Vec::new()).into();
     // Python's, trained by om, asked by Python.
     let name = |name: &str| Some(Input::Name(name.to_owned()));
     let fit = ModelCall {

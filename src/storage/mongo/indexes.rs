@@ -16,6 +16,9 @@ use std::future::IntoFuture;
 /// The fields of an index, each with `1`, `-1` or `'2dsphere'`.
 pub(super) type Fields = Vec<(String, Bson)>;
 
+/// What the index of the row ids is called.
+pub(super) const ROW_INDEX: &str = "bd94345c7472b421e6ef8953eba37ee9";
+
 /// The name that omega|ml gives the index: the MD5 of Python's text of its key list.
 fn name(fields: &Fields) -> String {
     let items: Vec<String> = fields

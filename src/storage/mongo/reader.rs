@@ -1,9 +1,10 @@
 //! Streams the rows of a collection as frames in the order of their row ids, a few
 //! batches in memory at a time: the server's replies are fetched while others are decoded.
 //!
-//! All rows of an object are read by ranges of their row ids, several at a time, or as
-//! they lie where they are few. Where their ids turn out not to go up by one, and for
-//! everything else, the server sorts them.
+//! All rows of an object are read as they lie, which is many times faster than in any
+//! order. Where their ids turn out not to go up by one, as with rows that several have
+//! written at a time, the rest is read by ranges of the ids, through their index, several
+//! ranges at a time; without an index, and for everything else, the server sorts them.
 
 use super::connection::{Connection, code, refusal};
 use super::source::{BATCH, SPAN, Source};
@@ -83,40 +84,74 @@ pub(super) struct RowReader {
     source: Option<Source>,
     /// The row id that comes next, while documents are read as they lie.
     next: Option<i64>,
-    /// Whether the source reads ranges, which needs an index.
-    ranged: bool,
+    /// The row id from which the source reads ranges, which needs an index.
+    ranged: Option<i64>,
     emitted: u64,
     done: bool,
 }
 
 impl RowReader {
-    /// Starts to read.
-    pub fn open(connection: Arc<Connection>, reading: Reading) -> Result<Self> {
+    /// Asks for rows as they lie, in whichever columns.
+    pub fn early(connection: &Connection, reading: &Reading) -> Source {
+        let collection = connection.database().collection(&reading.collection);
+        Source::of_all(connection, collection, reading.projection())
+    }
+
+    /// Starts to read, or goes on with what was asked for `early`, as long as the rows lie in
+    /// their order.
+    pub fn open(
+        connection: Arc<Connection>,
+        reading: Reading,
+        early: Option<Source>,
+    ) -> Result<Self> {
         let mut reader = RowReader {
             decoder: Decoder::new(&reading.decoded())?,
             next: reading.natural.then_some(0),
             connection,
             reading,
             source: None,
-            ranged: false,
+            ranged: None,
             emitted: 0,
             done: false,
         };
         let filter = reader.reading.filter.clone();
-        reader.source = Some(match (reader.next, reader.reading.end) {
-            (Some(first), Some(end)) if end > SPAN => {
-                reader.ranged = true;
-                let collection = reader.collection();
-                let projection = reader.reading.projection();
-                Source::of_rows(&reader.connection, collection, projection, first..end)
-            }
-            (Some(_), _) => reader.start(filter, None)?,
-            (None, _) => {
+        reader.source = Some(match reader.next {
+            Some(_) => match early {
+                Some(early) => early,
+                None => reader.start(filter, None)?,
+            },
+            None => {
                 let sort = reader.reading.sort.clone();
                 reader.start(filter, Some(sort.unwrap_or(doc! { ROW_ID: 1 })))?
             }
         });
         Ok(reader)
+    }
+
+    /// Goes on with the row `from`, in the order of the ids.
+    fn go_on(&mut self, from: i64) -> Result<()> {
+        self.source = None;
+        self.decoder = Decoder::new(&self.reading.decoded())?;
+        let first = self.ranged.is_none();
+        self.ranged = None;
+        self.source = Some(match self.reading.end {
+            Some(end) if first && end - from > SPAN => {
+                self.ranged = Some(from);
+                let projection = self.reading.projection();
+                Source::of_rows(&self.connection, self.collection(), projection, from..end)
+            }
+            end => {
+                let mut range = doc! { "$gte": from };
+                range.extend(end.map(|end| ("$lt".to_owned(), end.into())));
+                let rest = doc! { ROW_ID: range };
+                let filter = match self.reading.filter.is_empty() {
+                    true => rest,
+                    false => doc! { "$and": [self.reading.filter.clone(), rest] },
+                };
+                self.start(filter, Some(doc! { ROW_ID: 1 }))?
+            }
+        });
+        Ok(())
     }
 
     fn collection(&self) -> Collection<RawDocumentBuf> {
@@ -192,16 +227,14 @@ impl RowReader {
                         }
                     }
                 }
-                // There is no such index: they are read as they lie.
-                Some(Err(error)) if self.ranged && refusal(&error) == Some(code::BAD_VALUE) => {
-                    self.ranged = false;
-                    self.source = None;
-                    self.source = Some(self.start(self.reading.filter.clone(), None)?);
-                }
-                Some(Err(error)) => {
-                    self.done = true;
-                    return Err(self.connection.explained(&error));
-                }
+                Some(Err(error)) => match self.ranged {
+                    // There is no such index.
+                    Some(from) if refusal(&error) == Some(code::BAD_VALUE) => self.go_on(from)?,
+                    _ => {
+                        self.done = true;
+                        return Err(self.connection.explained(&error));
+                    }
+                },
                 None => {
                     self.source = None;
                     if !self.decoder.is_empty() {
@@ -249,18 +282,8 @@ impl RowReader {
                         frame
                     }
                     Some(good) => {
-                        let from = next + good as i64;
                         self.next = None;
-                        self.decoder = Decoder::new(&self.reading.decoded())?;
-                        let mut range = doc! { "$gte": from };
-                        range.extend(self.reading.end.map(|end| ("$lt".to_owned(), end.into())));
-                        let rest = doc! { ROW_ID: range };
-                        let filter = match self.reading.filter.is_empty() {
-                            true => rest,
-                            false => doc! { "$and": [self.reading.filter.clone(), rest] },
-                        };
-                        self.source = None;
-                        self.source = Some(self.start(filter, Some(doc! { ROW_ID: 1 }))?);
+                        self.go_on(next + good as i64)?;
                         frame.slice(0, good)
                     }
                 }

@@ -15,10 +15,13 @@ use crate::storage::projection::{INDEX, Projection, ROW_ID};
 use crate::storage::refusal::{ContentKind, dropped, follows, holds};
 use crate::storage::{Batches, Metadata, Scan};
 use bson::{Bson, Document, doc};
+use mongodb::Collection;
+use mongodb::error::Error as DriverError;
 use polars::prelude::{DataType, LazyFrame, ScanArgsAnonymous};
 use std::collections::BTreeSet;
 use std::future::IntoFuture;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::task::JoinHandle;
 
 /// Runs what it can of `query` in the database, when the frame is collected.
 pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -> Result<Scan> {
@@ -44,7 +47,7 @@ pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -
             )))),
         })
     };
-    let command = command(&table.reading(&table.columns, None, None));
+    let command = command(&table.planned_reading()?);
     let frame = LazyFrame::anonymous_scan(table, arguments)
         .map_err(|error| Error::failed("cannot plan the query").because(error))?;
     Ok(Scan {
@@ -125,15 +128,86 @@ fn position(name: &str) -> Field {
     }
 }
 
-/// Which rows an object has.
+/// Which rows an object has. A server may take its time to tell: it is asked ahead, and
+/// waited for when that has to be known.
+#[derive(Clone)]
+pub(super) struct Extent(Arc<Asked>);
+
+struct Asked {
+    storage: MongoStorage,
+    entry: Entry,
+    answer: Mutex<Option<JoinHandle<LastRow>>>,
+    edge: OnceLock<Edge>,
+}
+
+/// The highest row id of a collection, if it has any, and how many rows.
+type LastRow = std::result::Result<(Option<i64>, i64), DriverError>;
+
+/// Where the rows of an object end.
 #[derive(Debug, Clone)]
-pub(super) struct Extent {
+pub(super) struct Edge {
     /// The row id after the last.
     pub next: Option<i64>,
     /// Whether the row ids seem to go up by one from the first document to the last.
     pub natural: bool,
     /// Leaves out what is being added.
     pub committed: Option<Document>,
+}
+
+impl Edge {
+    /// As long as nobody knows: rows seem to lie in their order.
+    pub fn unknown() -> Self {
+        Edge {
+            next: None,
+            natural: true,
+            committed: None,
+        }
+    }
+}
+
+impl Extent {
+    /// Whether rows may be read as they lie, as far as is known yet.
+    pub fn may_be_natural(&self) -> bool {
+        self.0.edge.get().is_none_or(|edge| edge.natural)
+    }
+
+    /// Where the rows end.
+    pub fn edge(&self) -> Result<&Edge> {
+        if let Some(edge) = self.0.edge.get() {
+            return Ok(edge);
+        }
+        let asked = &self.0;
+        let mut answer = asked.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(edge) = asked.edge.get() {
+            return Ok(edge);
+        }
+        let connection = asked.storage.connection()?;
+        let name = asked.entry.metadata.collection.clone().unwrap_or_default();
+        let (last, count) = match answer.take() {
+            Some(answer) => connection
+                .wait(answer)?
+                .map_err(|_| Error::failed("asking MongoDB was stopped"))?
+                .map_err(|error| connection.explained(&error))?,
+            None => connection.run(last_row(connection.documents(&name)))?,
+        };
+        // Only now: what somebody has begun to add since then may have been counted.
+        let committed = asked.storage.committed(&asked.entry)?;
+        let edge = match committed {
+            None => Edge {
+                next: last.map(|last| last + 1),
+                natural: last.map_or(0, |last| last + 1) == count,
+                committed,
+            },
+            Some(filter) => Edge {
+                next: connection
+                    .run(highest(connection.documents(&name), filter.clone()))?
+                    .map(|last| last + 1),
+                natural: false,
+                committed: Some(filter),
+            },
+        };
+        Ok(asked.edge.get_or_init(|| edge))
+    }
 }
 
 impl MongoStorage {
@@ -165,32 +239,15 @@ impl MongoStorage {
 
     /// Which rows an object has right now.
     pub(super) fn extent(&self, entry: &Entry) -> Result<Extent> {
-        let committed = self.committed(entry)?;
-        let name = entry.metadata.collection.clone().unwrap_or_default();
         let connection = self.connection()?;
-        let collection = connection.documents(&name);
-        let filter = committed.clone().unwrap_or_default();
-        let edge = |direction: i32| {
-            let found = connection.run(
-                collection
-                    .find_one(filter.clone())
-                    .sort(doc! { ROW_ID: direction })
-                    .projection(doc! { ROW_ID: 1, "_id": 0 })
-                    .into_future(),
-            );
-            found.map(|found| found.and_then(|row| row_id(&row)))
-        };
-        let last = edge(-1)?;
-        let natural = committed.is_none() && {
-            let count = self.count(&name, None)?;
-            let whole = last.map_or(0, |last| last + 1);
-            i64::try_from(count) == Ok(whole)
-        };
-        Ok(Extent {
-            next: last.map(|last| last + 1),
-            natural,
-            committed,
-        })
+        let name = entry.metadata.collection.clone().unwrap_or_default();
+        let answer = connection.spawn(last_row(connection.documents(&name)));
+        Ok(Extent(Arc::new(Asked {
+            storage: self.clone(),
+            entry: entry.clone(),
+            answer: Mutex::new(Some(answer)),
+            edge: OnceLock::new(),
+        })))
     }
 
     /// The fields among the doubtful ones of a plan that hold nothing but texts and nulls in
@@ -203,7 +260,7 @@ impl MongoStorage {
         while !doubts.is_empty() {
             let mut parts = vec![pipeline::other_than_texts(&doubts)];
             parts.extend(plan.filter.clone());
-            parts.extend(extent.committed.clone());
+            parts.extend(extent.edge()?.committed.clone());
             let filter = doc! { "$and": parts };
             tracing::debug!("MongoDB: only texts? {filter}");
             let Some(found) = connection.run(collection.find_one(filter).into_future())? else {
@@ -221,30 +278,50 @@ impl MongoStorage {
     /// All rows of an object.
     pub(super) fn all_rows(&self, entry: &Entry) -> Result<RowReader> {
         let (_, table) = planned(self, entry.clone(), &Query::default())?;
-        RowReader::open(
-            self.connection()?.clone(),
-            table.reading(&table.columns, None, None),
-        )
+        table.open(&table.columns, None, None)
     }
 
     /// The row id that the next row of a collection gets: no row has it or a later one.
     pub(super) fn next_row(&self, collection: &str) -> Result<i64> {
         let connection = self.connection()?;
-        let found = connection.run(
-            connection
-                .documents(collection)
-                .find_one(doc! {})
-                .sort(doc! { ROW_ID: -1 })
-                .projection(doc! { ROW_ID: 1, "_id": 0 })
-                .into_future(),
-        )?;
-        let last = found
-            .and_then(|row| row_id(&row))
-            .map_or(0, |last| last + 1);
+        let (last, count) = connection.run(last_row(connection.documents(collection)))?;
+        let last = last.map_or(0, |last| last + 1);
         // Where rows were deleted, omega|ml goes on from their number.
-        let count = i64::try_from(self.count(collection, None)?).unwrap_or(i64::MAX);
         Ok(last.max(count))
     }
+}
+
+async fn last_row(collection: Collection<Document>) -> LastRow {
+    let count = collection.estimated_document_count().await?;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    // Mostly the ids go up to the number of rows. Servers find that out by the index even if
+    // they sort without it.
+    let mut cursor = collection
+        .find(doc! { ROW_ID: { "$gte": count - 1 } })
+        .projection(doc! { ROW_ID: 1, "_id": 0 })
+        .limit(2)
+        .await?;
+    let mut ids = Vec::new();
+    while cursor.advance().await? {
+        ids.push(row_id(&cursor.deserialize_current()?));
+    }
+    if ids == [Some(count - 1)] {
+        return Ok((Some(count - 1), count));
+    }
+    Ok((highest(collection, Document::new()).await?, count))
+}
+
+/// The highest row id among some rows.
+async fn highest(
+    collection: Collection<Document>,
+    filter: Document,
+) -> std::result::Result<Option<i64>, DriverError> {
+    let found = collection
+        .find_one(filter)
+        .sort(doc! { ROW_ID: -1 })
+        .projection(doc! { ROW_ID: 1, "_id": 0 })
+        .await?;
+    Ok(found.and_then(|row| row_id(&row)))
 }
 
 fn row_id(row: &Document) -> Option<i64> {
