@@ -384,6 +384,61 @@ fn services_keep_to_their_signatures() {
     );
 }
 
+/// What schemathesis makes of the description: nothing that it calls fails, and all answers
+/// are what the description says.
+#[test]
+fn generated_calls_find_no_fault() {
+    let schemathesis = server::servers().join("schemathesis-venv/bin/schemathesis");
+    assert!(
+        schemathesis.is_file(),
+        "this test needs schemathesis, and there is no {}: run tests/servers.sh",
+        schemathesis.display()
+    );
+    let om = recorded();
+    let web = Web::start(&om, &[]);
+    let url = format!("http://{}/swagger.json", web.address);
+    let run = std::process::Command::new(schemathesis)
+        .args([
+            "run",
+            &url,
+            "--seed",
+            "7",
+            "--max-examples",
+            "6",
+            "--no-color",
+        ])
+        .args(["--phases", "examples,coverage,fuzzing"])
+        .args([
+            "--checks",
+            "not_a_server_error,response_schema_conformance,content_type_conformance",
+        ])
+        .args(["--suppress-health-check", "all", "--warnings", "off"])
+        // Writes that nobody ends are refused when there are too many of them.
+        .args(["--exclude-path-regex", "upload$"])
+        .current_dir(om.path(""))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        run.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert_eq!(web.get("/healthz").status, 200);
+}
+
+#[test]
+fn models_are_opened_ahead() {
+    let om = recorded();
+    let web = Web::start(&om, &["--warm", "r*"]);
+    assert_eq!(recording("model_predict_rows").replay(&web).status, 200);
+    om.fails(
+        &["server", "--port", "0", "--warm", "none"],
+        3,
+        "models/none does not exist",
+    );
+}
+
 #[test]
 fn a_new_version_of_a_model_is_used_at_once() {
     let om = recorded();

@@ -48,3 +48,8 @@ if [ ! -e "$home/mlflow-venv/complete" ]; then
   "$home/om-venv/bin/uv" pip install -q --python "$home/mlflow-venv/bin/python" mlflow-skinny scikit-learn pandas pyarrow skops
   touch "$home/mlflow-venv/complete"
 fi
+if [ ! -e "$home/schemathesis-venv/complete" ]; then
+  python3 -m venv "$home/schemathesis-venv"
+  "$home/om-venv/bin/uv" pip install -q --python "$home/schemathesis-venv/bin/python" schemathesis
+  touch "$home/schemathesis-venv/complete"
+fi

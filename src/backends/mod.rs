@@ -115,6 +115,16 @@ impl Backends {
         others.next().map(|(_, pool)| pool)
     }
 
+    /// Starts a process of the backend of a kind, ahead of the first call.
+    ///
+    /// # Errors
+    /// As [`Backends::call`].
+    pub fn warm(&self, kind: &str, progress: &dyn Progress) -> Result<()> {
+        let hello = json!({ "protocol": protocol::VERSION });
+        let request = Request::new("hello", hello).within(HELLO);
+        self.call(kind, request, progress).map(drop)
+    }
+
     /// Asks the backend of a kind; those on the search path before the built-in one.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub type Batches = Box<dyn Iterator<Item = Result<DataFrame>> + Send>;
 /// Rows of a table that are to be read once.
 pub enum Rows {
     /// Polars reads them.
-    Lazy(LazyFrame),
+    Lazy(Box<LazyFrame>),
     /// They arrive.
     Arriving(Batches),
 }
@@ -25,7 +25,7 @@ impl Rows {
     /// What the source says, and a full temporary directory.
     pub fn lazy(self) -> Result<LazyFrame> {
         match self {
-            Rows::Lazy(frame) => Ok(frame),
+            Rows::Lazy(frame) => Ok(*frame),
             Rows::Arriving(batches) => spool(batches),
         }
     }
@@ -36,7 +36,7 @@ impl Rows {
     /// What the source says, at the start or with a batch.
     pub fn batches(self) -> Result<Batches> {
         match self {
-            Rows::Lazy(frame) => Ok(Box::new(batches::batches(frame)?)),
+            Rows::Lazy(frame) => Ok(Box::new(batches::batches(*frame)?)),
             Rows::Arriving(batches) => Ok(Box::new(ahead(batches)?)),
         }
     }
@@ -62,7 +62,7 @@ impl Rows {
 
 impl From<LazyFrame> for Rows {
     fn from(frame: LazyFrame) -> Self {
-        Rows::Lazy(frame)
+        Rows::Lazy(Box::new(frame))
     }
 }
 

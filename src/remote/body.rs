@@ -1,7 +1,7 @@
 //! Bodies of answers, as they come.
 
 use super::connection::Server;
-use super::wire;
+use super::pieces;
 use crate::error::{Error, Result};
 use hyper::body::Bytes;
 use reqwest::Response;
@@ -80,7 +80,7 @@ impl Iterator for Pieces {
     type Item = Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let piece = wire::read_piece(self.body.as_mut()?);
+        let piece = pieces::read(self.body.as_mut()?);
         if !matches!(piece, Ok(Some(_))) {
             self.body = None;
         }

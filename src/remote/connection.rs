@@ -476,8 +476,8 @@ impl Server {
     fn stranger(&self) -> Error {
         self.strange.store(true, Ordering::Relaxed);
         Error::failed(format!("{} is no server of om's", self.settings.url)).hint(
-            "Python omega|ml's server runs models, jobs and scripts, but does not list or store \
-             objects for om: use its database, OMEGA_MONGO_URL",
+            "Python omega|ml's server runs models, jobs and scripts, gives and takes tables, but \
+             lists nothing and has no other objects for om: use its database, OMEGA_MONGO_URL",
         )
     }
 

@@ -4,6 +4,7 @@
 
 mod body;
 mod connection;
+pub mod pieces;
 pub mod rows;
 pub mod wire;
 

@@ -5,8 +5,8 @@ use super::celery::calls::TaskCall;
 use super::celery::json;
 use super::{Action, Input, ModelCall, Objects, Outcome, SubmitOptions, queue};
 use crate::error::{Error, Result};
+use crate::remote::wire::encoded_path;
 use crate::remote::{Ask, Server};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -30,14 +30,14 @@ pub(super) fn run(
             return Err(cannot("parameters of jobs"));
         }
         TaskCall::RunJob(job) => {
-            let path = format!("/api/v1/job/{}/run", encoded(&job.name));
+            let path = format!("/api/v1/job/{}/run", encoded_path(&job.name));
             (Ask::post(path).json(&Map::new().into()), "job_runs")
         }
         TaskCall::RunScript { name, args, kwargs } => {
             let [argument] = args.as_slice() else {
                 return Err(cannot("scripts with other than one argument"));
             };
-            let path = format!("/api/v1/script/{}/run", encoded(name));
+            let path = format!("/api/v1/script/{}/run", encoded_path(name));
             let mut query = Vec::new();
             for (name, value) in &kwargs.0 {
                 let value = match json::plain(value)? {
@@ -84,7 +84,7 @@ fn model(call: &ModelCall) -> Result<Ask<'static>> {
         Some(Input::Name(name)) => query.push(("datay".to_owned(), name.clone())),
         Some(Input::Inline(_)) => return Err(cannot("targets that are not stored")),
     }
-    let path = format!("/api/v1/model/{}/{action}", encoded(&call.model));
+    let path = format!("/api/v1/model/{}/{action}", encoded_path(&call.model));
     Ok(Ask::put(path).named(query).json(&body.into()))
 }
 
@@ -127,12 +127,6 @@ fn columns(rows: &Value) -> Result<(Vec<Value>, Map<String, Value>)> {
         true => Ok((data.keys().cloned().map(Value::from).collect(), data)),
         false => Err(Error::invalid("the rows do not have the same columns")),
     }
-}
-
-fn encoded(name: &str) -> String {
-    utf8_percent_encode(name, NON_ALPHANUMERIC)
-        .to_string()
-        .replace("%2F", "/")
 }
 
 /// That the API of omega|ml's own server has not something.

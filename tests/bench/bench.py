@@ -223,10 +223,16 @@ def server():
     section.run(sys.modules[__name__])
 
 
+def soak():
+    import soak as section
+
+    section.run(sys.modules[__name__])
+
+
 SECTIONS = {"startup": startup, "put": put, "query": query, "fit": fit, "memory": memory,
-            "mongo": mongo, "runtime": runtime, "python": python, "server": server}
+            "mongo": mongo, "runtime": runtime, "python": python, "server": server, "soak": soak}
 try:
-    chosen = sys.argv[1:] or list(SECTIONS)
+    chosen = sys.argv[1:] or [name for name in SECTIONS if name != "soak"]
     for name in chosen:
         SECTIONS[name]()
     if out := os.environ.get("OM_BENCH_JSON"):

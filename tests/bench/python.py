@@ -17,11 +17,12 @@ from sklearn.linear_model import LogisticRegression
 r = np.random.default_rng(0)
 x = pd.DataFrame(r.normal(size=(ROWS, 4)), columns=list("abcd"))
 om.datasets.put(x, "points", append=False)
+om.datasets.put(x.head(1), "point", append=False)
 om.models.put(LogisticRegression().fit(x, x["a"] > 0), "clf")
 print(0)
 """
-ONE = ("omegaml.tasks.omega_predict", '["clf", [[0.1, 0.2, 0.3, 0.4]]], {"pure_python": true}')
-ALL = ("omegaml.tasks.omega_predict", '["clf", "points"], {"rName": "predicted", "pure_python": true}')
+ONE = ("omegaml.tasks.omega_predict", '["clf", "point"], {"pure_python": true}')
+ALL = ("omegaml.tasks.omega_predict", '["clf", "points"], {"pure_python": true}')
 
 
 def models(bench):
@@ -47,7 +48,7 @@ def models(bench):
                 finally:
                     runtime.stop(process)
         (ours, all_ours), (theirs, all_theirs) = measured
-        bench.row("worker: scikit-learn predicts one row, median", ours[0], "omegaml", theirs[0], "reported")
+        bench.row("worker: scikit-learn predicts one stored row, median", ours[0], "omegaml", theirs[0], "reported")
         bench.row("worker: the same, 99th percentile", ours[1], "omegaml", theirs[1], "reported")
         bench.row(f"worker: scikit-learn predicts {ROWS:,} stored rows", all_ours, "omegaml", all_theirs, "reported",
                   f"{ROWS / all_ours:,.0f} rows/s, {ROWS / all_theirs:,.0f} rows/s")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Benchmarks, side by side in one run against the named peers: prints a table of ratios.
+# The section soak (ten minutes of load on the server) has to be named.
 #   tests/bench/run.sh [section…]      sections: startup put query fit memory mongo runtime python server (default: all)
 # Peers come from PyPI into throw-away environments under $OM_BENCH_HOME (default ~/.cache/om-bench).
 set -euo pipefail

@@ -118,6 +118,46 @@ fn om_asks_pythons_own_server() {
     assert_eq!(predicted.as_array().unwrap().len(), 12, "{predicted}");
     let score = ok(&["runtime", "model", "py-line", "score", "line[x]", "line[y]"]);
     assert!(score.as_f64().unwrap() > 0.999, "{score}");
+    // Tables come, go and are dropped as JSON.
+    let rows = ok(&[
+        "datasets",
+        "query",
+        "line",
+        "--where",
+        "x >= 11",
+        "--columns",
+        "x,y",
+    ]);
+    assert_eq!(
+        rows,
+        serde_json::json!([{"x": 11.0, "y": 22.0}, {"x": 12.0, "y": 24.0}])
+    );
+    let file = stack.path("sent.csv");
+    std::fs::write(&file, "n,f,t\n1,0.5,a\n2,,b\n").unwrap();
+    let file = file.display().to_string();
+    for (flag, count) in [("--replace", 2), ("--append", 4)] {
+        let put = remote(stack, port, &["datasets", "put", &file, "sent-table", flag]);
+        assert_eq!(put.code, 0, "{}", put.stderr);
+        let known = stack.python(
+            "[len(om.datasets.get('sent-table')), str(om.datasets.get('sent-table')['f'].dtype)]",
+        );
+        assert_eq!(known, serde_json::json!([count, "float64"]), "{flag}");
+    }
+    // Its JSON has the columns in the order of their names.
+    let got = remote(stack, port, &["datasets", "get", "sent-table", "-"]);
+    assert_eq!(
+        got.stdout, "f,n,t\n0.5,1,a\n,2,b\n0.5,1,a\n,2,b\n",
+        "{}",
+        got.stderr
+    );
+    let dropped = remote(stack, port, &["-q", "datasets", "drop", "sent-table"]);
+    assert_eq!(dropped.code, 0, "{}", dropped.stderr);
+    assert_eq!(
+        stack.python("om.datasets.exists('sent-table')"),
+        serde_json::json!(false)
+    );
+    let gone = remote(stack, port, &["datasets", "get", "sent-table", "-"]);
+    assert_eq!(gone.code, 3, "{}", gone.stderr);
     // What its API has not is said, and is no riddle.
     for (args, what) in [
         (vec!["datasets", "list"], "Python omega|ml's server"),

@@ -24,6 +24,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   om server
   om server --port 8000 'model/iris/predict' 'job/.*/run'
+  om server --warm 'iris-*,prices'
   om server --ip 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
   om server users add eva --grant run
   om server keys create eva";
@@ -53,6 +54,9 @@ pub struct Start {
         default_value = "127.0.0.1"
     )]
     ip: IpAddr,
+    /// Open these models before the first call, such as 'iris-*'
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    warm: Vec<String>,
     /// Serve the dashboard too, as is done on this machine's own addresses
     #[arg(long, overrides_with = "no_ui")]
     ui: bool,
@@ -115,6 +119,7 @@ impl Start {
             log: config.log_dataset(),
             pages: self.ui || (self.ip.is_loopback() && !self.no_ui),
         };
+        self.warm(&om, session)?;
         let app = App::new(om.clone(), workers.clone(), options)?;
         let server = Server::bind(address, tls, limits, self.origins)?;
         let own = workers.filter(|workers| !workers.run_all);
@@ -138,6 +143,21 @@ impl Start {
             tracing::error!("the worker of the server has crashed");
         }
         served
+    }
+
+    /// Opens models, and starts the programs that run those which do not run here.
+    fn warm(&self, om: &Omega, session: &Session) -> Result<()> {
+        let objects = om.objects();
+        for pattern in &self.warm {
+            for name in om.models.expand(pattern)? {
+                if om.models.open(&name)?.is_none() {
+                    let kind = om.models.metadata(&name)?.kind;
+                    objects.backends.warm(&kind, &session.progress)?;
+                }
+                tracing::info!("{name} is ready");
+            }
+        }
+        Ok(())
     }
 
     fn access(&self, om: &Omega) -> Result<Access> {

@@ -184,7 +184,7 @@ fn arrow(rows: Rows, out: Output, progress: &dyn Progress) -> Result<u64> {
         sink(frame, format, out, progress)
     };
     match rows {
-        Rows::Lazy(frame) => lazily(frame, out),
+        Rows::Lazy(frame) => lazily(*frame, out),
         rows => {
             let (schema, rows) = rows.with_schema()?;
             if schema.iter_values().any(has_categories) {

@@ -15,8 +15,14 @@ use std::time::{Duration, UNIX_EPOCH};
 /// How long to wait for a request before looking whether the worker has ended.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The tasks that this program has (spec/runtime.md §5).
-const REGISTERED: [&str; 12] = [
+/// The tasks that this program has (spec/runtime.md §5); those of backends are not asked for.
+const REGISTERED: [&str; 18] = [
+    "celery.chord_unlock",
+    "omegaml.backends.package.tasks.run_omega_callback_script",
+    "omegaml.backends.package.tasks.run_omega_script",
+    "omegaml.notebook.tasks.execute_scripts",
+    "omegaml.notebook.tasks.run_omegaml_job",
+    "omegaml.notebook.tasks.schedule_omegaml_job",
     "omegaml.tasks.omega_decision_function",
     "omegaml.tasks.omega_fit",
     "omegaml.tasks.omega_fit_transform",

@@ -6,8 +6,9 @@ use super::{document, documents as documents_of, sent, tag, takes_bson};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::format::{Format, WriteOptions};
 use crate::frame::{self, Aggregate, Columns, Filter, Query, Rows, Sort};
+use crate::remote::pieces::{self, Piece};
 use crate::remote::rows::encoded;
-use crate::remote::wire::{self, Piece};
+use crate::remote::wire;
 use crate::runtime::task_id;
 use crate::storage::{Batches, Key, Metadata, Stats};
 use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
@@ -212,7 +213,7 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
         }
         Ok(())
     };
-    Ok(Reply::streamed(wire::PIECES, in_pieces(stream)).header("etag", tag))
+    Ok(Reply::streamed(pieces::MEDIA_TYPE, in_pieces(stream)).header("etag", tag))
 }
 
 /// The rows as a file in a format of the asker's choice.
@@ -313,7 +314,7 @@ pub fn documents(call: &Call<'_>, key: &Key) -> Result<Reply> {
         }
         send(to, &waiting)
     };
-    Ok(Reply::streamed(wire::PIECES, in_pieces(stream)))
+    Ok(Reply::streamed(pieces::MEDIA_TYPE, in_pieces(stream)))
 }
 
 /// The bytes of an object, or those from a position on.
@@ -345,7 +346,8 @@ pub fn content(call: &Call<'_>, key: &Key) -> Result<Reply> {
                 let read = copy(&mut blob, |step| send(to, step));
                 read.map_err(|error| error.on(shown))
             };
-            Reply::streamed(wire::PIECES, in_pieces(stream)).header("om-length", length.to_string())
+            Reply::streamed(pieces::MEDIA_TYPE, in_pieces(stream))
+                .header("om-length", length.to_string())
         }
         false => {
             let stream: Stream = Box::new(move |mut to| {
@@ -408,10 +410,10 @@ fn in_pieces(stream: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static)
                 (Piece::Failure, told)
             }
         };
-        wire::write_piece(to.as_mut(), kind, &content)
+        pieces::write(to.as_mut(), kind, &content)
     })
 }
 
 fn send(to: &mut dyn Write, content: &[u8]) -> Result<()> {
-    wire::write_piece(to, Piece::Data, content).context(|| "the answer cannot be sent")
+    pieces::write(to, Piece::Data, content).context(|| "the answer cannot be sent")
 }

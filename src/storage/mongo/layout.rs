@@ -1,6 +1,8 @@
 //! Which columns an object's rows have, and in which fields of its documents. What
 //! omega|ml's `kind_meta` says is enough for tables as pandas knows them; for others the
-//! storage keeps the exact columns in a field of its own (`om.columns`).
+//! storage keeps the exact columns in a field of its own (`om.columns`). In `om.of` it notes
+//! the `kind_meta` that it has written: as long as nobody has changed that, it is right, and
+//! no documents are looked at to see whether it still is.
 
 use super::MongoStorage;
 use super::catalog::{Entry, OWN};
@@ -47,10 +49,10 @@ pub(super) fn index_names(fields: &[Field]) -> Vec<String> {
         .collect()
 }
 
-/// What the storage notes of an object's columns: nothing, where `kind_meta` says it all.
+/// What the storage notes of an object's columns: where `kind_meta` says it all, only that.
 pub(super) fn note(own: &mut Document, fields: &[Field], kind_meta: &Document) {
     own.remove("columns");
-    own.remove("of");
+    own.insert("of", fingerprint(kind_meta));
     if described(kind_meta).is_some_and(|(described, _)| described == fields) {
         return;
     }
@@ -65,7 +67,6 @@ pub(super) fn note(own: &mut Document, fields: &[Field], kind_meta: &Document) {
         })
         .collect();
     own.insert("columns", columns);
-    own.insert("of", fingerprint(kind_meta));
 }
 
 /// Which `kind_meta` a note goes with: when another program has changed it, the note is
@@ -80,10 +81,12 @@ fn fingerprint(kind_meta: &Document) -> String {
 
 /// The columns that the storage has noted, if nobody has changed the object since.
 fn noted(entry: &Entry) -> Option<Vec<Field>> {
-    let columns = entry.own.get_array("columns").ok()?;
     if entry.own.get_str("of").ok()? != fingerprint(&entry.metadata.kind_meta) {
         return None;
     }
+    let Ok(columns) = entry.own.get_array("columns") else {
+        return described(&entry.metadata.kind_meta).map(|(fields, _)| fields);
+    };
     columns
         .iter()
         .map(|column| match column.as_array()?.as_slice() {
@@ -246,7 +249,16 @@ mod tests {
         assert_eq!(described(&kind_meta).unwrap(), (fields.to_vec(), false));
         let mut own = Document::new();
         note(&mut own, &fields, &kind_meta);
-        assert!(own.is_empty());
+        assert!(!own.contains_key("columns"));
+        let mut metadata = Metadata::new(Key::new("omegaml", "data/", "x"), "pandas.dfrows");
+        metadata.kind_meta = kind_meta;
+        let own = |metadata: &Metadata| Entry {
+            metadata: metadata.clone(),
+            own: own.clone(),
+        };
+        assert_eq!(noted(&own(&metadata)).unwrap(), fields);
+        metadata.kind_meta.insert("more", true);
+        assert_eq!(noted(&own(&metadata)), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Objects behind a server of ours: every call is a request, and the server's storage does
 //! what it says. What a user may see and do is the server's business.
 
+mod classic;
 mod content;
 mod log;
 mod records;
@@ -26,12 +27,31 @@ const AT_ONCE: usize = 500;
 #[derive(Debug, Clone)]
 pub struct RemoteStorage {
     server: Arc<Server>,
+    last: classic::Last,
 }
 
 impl RemoteStorage {
     /// The storage of a server.
     pub fn new(server: Arc<Server>) -> Self {
-        RemoteStorage { server }
+        RemoteStorage {
+            server,
+            last: classic::Last::default(),
+        }
+    }
+
+    /// What our servers answer; what omega|ml's own does, where it turns out to be that.
+    fn or_classic<T>(
+        &self,
+        ours: impl FnOnce() -> Result<T>,
+        classic: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        if self.server.is_strange() {
+            return classic();
+        }
+        match ours() {
+            Err(_) if self.server.is_strange() => classic(),
+            answer => answer,
+        }
     }
 
     /// The server.
@@ -99,14 +119,15 @@ impl Storage for RemoteStorage {
         if key.name.is_empty() {
             return Ok(None);
         }
-        let ask = Ask::get(wire::object_path(key, "metadata")).of(&key.bucket);
-        match self.server.ask(&ask.with([("optional", "1".to_owned())])) {
-            Ok(answer) => match answer.document()? {
+        let ours = || {
+            let ask = Ask::get(wire::object_path(key, "metadata")).of(&key.bucket);
+            let answer = self.server.ask(&ask.with([("optional", "1".to_owned())]))?;
+            match answer.document()? {
                 sent if sent.is_empty() => Ok(None),
                 sent => self.read(&sent, &key.bucket).map(Some),
-            },
-            Err(error) => Err(error),
-        }
+            }
+        };
+        self.or_classic(ours, || classic::find(self, key))
     }
 
     fn list(&self, selection: &Selection) -> Result<Vec<Metadata>> {
@@ -137,7 +158,10 @@ impl Storage for RemoteStorage {
 
     fn write<'a>(&'a self, key: &Key, mode: Mode) -> Result<Box<dyn Writer + 'a>> {
         super::refusal::refuse_nameless(key)?;
-        Ok(Box::new(upload::Upload::start(self, key, mode)?))
+        self.or_classic(
+            || Ok(Box::new(upload::Upload::start(self, key, mode)?) as Box<dyn Writer + 'a>),
+            || Ok(Box::new(classic::Put::start(self, key, mode)?) as Box<dyn Writer + 'a>),
+        )
     }
 
     fn update(&self, key: &Key, update: &Update) -> Result<Metadata> {
@@ -147,9 +171,12 @@ impl Storage for RemoteStorage {
     }
 
     fn delete(&self, key: &Key) -> Result<bool> {
-        let ask = Ask::delete(wire::object_path(key, "metadata")).of(&key.bucket);
-        let told = self.server.ask(&ask)?.document()?;
-        Ok(told.get_bool("deleted").unwrap_or(false))
+        let ours = || {
+            let ask = Ask::delete(wire::object_path(key, "metadata")).of(&key.bucket);
+            let told = self.server.ask(&ask)?.document()?;
+            Ok(told.get_bool("deleted").unwrap_or(false))
+        };
+        self.or_classic(ours, || classic::delete(self, key))
     }
 
     fn rename(&self, from: &Key, to: &Key) -> Result<Metadata> {
@@ -165,7 +192,10 @@ impl Storage for RemoteStorage {
     }
 
     fn scan(&self, metadata: &Metadata, query: &Query) -> Result<Scan> {
-        rows::scan(self, metadata, query)
+        self.or_classic(
+            || rows::scan(self, metadata, query),
+            || classic::scan(self, metadata, query),
+        )
     }
 
     fn documents<'a>(
@@ -197,8 +227,11 @@ impl Storage for RemoteStorage {
     }
 
     fn stats(&self, metadata: &Metadata) -> Result<Stats> {
-        let answer = self.server.ask(&Self::part(metadata, "stats")?)?;
-        Ok(wire::stats_of(&answer.document()?))
+        let ours = || {
+            let answer = self.server.ask(&Self::part(metadata, "stats")?)?;
+            Ok(wire::stats_of(&answer.document()?))
+        };
+        self.or_classic(ours, || classic::stats(self, metadata))
     }
 
     fn stats_of(&self, all: &[Metadata]) -> Result<Vec<Stats>> {

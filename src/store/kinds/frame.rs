@@ -137,7 +137,7 @@ impl Backend for Frames {
                 Table::with_rows(lazy, move || {
                     let batches = batches()?;
                     if !passed_on {
-                        return finish(frame::spool(batches)?).map(Rows::Lazy);
+                        return finish(frame::spool(batches)?).map(Rows::from);
                     }
                     // Only names and the order of columns are left, batch by batch.
                     let named = batches.map(move |batch| frame::collect(finish(batch?.lazy())?));
