@@ -104,11 +104,12 @@ impl Surroundings {
             let value = config.text(name).filter(|_| chosen)?;
             Some((name.to_owned(), value))
         };
+        let number = |name: &str| config.text(name)?.trim().parse::<u64>().ok();
         let limits = Limits {
-            memory: config
-                .text("OMEGA_BACKEND_MEMORY")
-                .and_then(|size| size.trim().parse().ok()),
-            time: None,
+            memory: number("OMEGA_BACKEND_MEMORY"),
+            time: number("OMEGA_BACKEND_TIME").map(Duration::from_secs),
+            processes: number("OMEGA_BACKEND_PROCESSES")
+                .and_then(|count| usize::try_from(count).ok()),
         };
         let python = Python::new(config.text("OMEGA_PYTHON").as_deref());
         let named = match config.value("OMEGA_BACKENDS") {

@@ -220,6 +220,10 @@ fn a_backend_that_never_ends_is_ended() {
     );
     assert_eq!(run.code, 124, "{}", run.stderr);
     assert!(began.elapsed() < Duration::from_secs(60));
+    // The settings have a limit for each call.
+    let mut command = machine.command(&["runtime", "model", "bad", "predict", "line[x]"]);
+    let run = Run::of(command.env("OMEGA_BACKEND_TIME", "2").output().unwrap());
+    assert_eq!(run.code, 124, "{}", run.stderr);
     // What takes too much memory fails.
     machine.install(
         "om-backend-bad",

@@ -457,3 +457,32 @@ fn a_wheel_is_a_package() {
         "no module `other`",
     );
 }
+
+/// A package that pip or uv gets from a repository, when it is run.
+#[test]
+fn a_repository_is_a_package() {
+    let machine = Machine::new();
+    let folder = machine.0.path("work/hello");
+    for args in [
+        &["init", "-q"][..],
+        &["add", "."],
+        &[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "commit",
+            "-q",
+            "-m",
+            "one",
+        ],
+    ] {
+        let done = Command::new("git").args(args).current_dir(&folder).status();
+        assert!(done.unwrap().success(), "git {args:?}");
+    }
+    let source = format!("git+file://{}", folder.display());
+    let put = machine.ok(&["scripts", "put", &source, "hello"]);
+    assert!(put.contains("kind=pipsrc.package"), "{put}");
+    let envelope = machine.envelope(&["scripts", "run", "hello", "x"]);
+    assert_eq!(envelope["result"]["hello"], json!(["x"]));
+}

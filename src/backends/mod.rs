@@ -59,6 +59,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// How long one call may take.
     pub time: Option<Duration>,
+    /// Processes of a backend at the same time; 16 unless said otherwise.
+    pub processes: Option<usize>,
 }
 
 impl Backends {

@@ -94,7 +94,7 @@ impl Pool {
 
     fn turn(&self, progress: &dyn Progress) -> Result<Turn<'_>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.running >= MOST {
+        while state.running >= self.limits.processes.unwrap_or(MOST).max(1) {
             progress.check()?;
             let waited = self.freed.wait_timeout(state, Duration::from_millis(100));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

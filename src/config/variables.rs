@@ -135,6 +135,8 @@ pub const VARIABLES: &[Variable] = &[
     variable(Group::Other, "OMEGA_PYTHON", None, "Python for notebooks, models and scripts that need it; default: the active environment's, else python3"),
     variable(Group::Other, "OMEGA_BACKENDS", None, "programs that are backends, besides those called om-backend-* on the search path: a list, or paths with : between them"),
     variable(Group::Other, "OMEGA_BACKEND_MEMORY", None, "bytes of data that a process of a backend may have"),
+    variable(Group::Other, "OMEGA_BACKEND_TIME", None, "seconds that a call of a backend may take"),
+    variable(Group::Other, "OMEGA_BACKEND_PROCESSES", Some("16"), "processes of a backend at the same time"),
     variable(Group::Other, "OMEGA_DEBUG", None, "lets Python workers tell their settings"),
     variable(Group::Other, "OMEGA_TEST_MODE", None, "Python workers use the test database"),
 

@@ -109,7 +109,7 @@ fn failures_have_classes_and_say_what_is_wrong() {
     stack.trained("linear-regression", "failing");
     stack.python(
         "om.models.put(LinearRegression(), 'odd')\n\
-         om.datasets.mongodb['metadata'].update_one({'name': 'odd', 'prefix': 'models/'}, {'$set': {'kind': 'keras.h5'}})\n\
+         om.datasets.mongodb['metadata'].update_one({'name': 'odd', 'prefix': 'models/'}, {'$set': {'kind': 'model.r'}})\n\
          None",
     );
     for (source, class, text) in [
@@ -141,7 +141,7 @@ fn failures_have_classes_and_say_what_is_wrong() {
         (
             "on('rust').model('odd').predict('line[x]')",
             "builtins.RuntimeError",
-            "no worker on `rust` can run this: models/odd is a keras.h5, which no backend of this worker runs",
+            "no worker on `rust` can run this: models/odd is a model.r, which no backend of this worker runs",
         ),
     ] {
         let (raised, message) = stack.raises(&format!("get({source})"));

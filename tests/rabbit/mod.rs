@@ -6,14 +6,19 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where Debian's package has the scripts that do not change the user.
-const BIN: &str = "/usr/lib/rabbitmq/bin";
+/// Where Debian's package has the script that does not change the user.
+const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// The program; `OM_TEST_RABBITMQ` names that of another version.
+fn program() -> PathBuf {
+    std::env::var_os("OM_TEST_RABBITMQ").map_or_else(|| PROGRAM.into(), PathBuf::from)
+}
 
 /// The users; the password is looked for in messages, which must not show it.
 pub const USER: &str = "om";
@@ -50,8 +55,9 @@ impl Rabbit {
     /// A server with settings that only Erlang terms can express.
     pub fn start_with(advanced: &str) -> Self {
         assert!(
-            Path::new(BIN).join("rabbitmq-server").is_file(),
-            "these tests need RabbitMQ, and there is no {BIN}/rabbitmq-server: run tests/servers.sh"
+            program().is_file(),
+            "these tests need RabbitMQ, and there is no {}: run tests/servers.sh",
+            program().display()
         );
         let folder = tempfile::tempdir().unwrap().keep();
         let rabbit = Rabbit {
@@ -155,7 +161,7 @@ impl Rabbit {
             .args(["sh", "-c", script, "sh"])
             .arg(std::process::id().to_string())
             .arg(folder)
-            .arg(Path::new(BIN).join("rabbitmq-server"))
+            .arg(program())
             .env("HOME", folder)
             .env("RABBITMQ_NODENAME", format!("om{}@localhost", self.port))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")

@@ -10,11 +10,15 @@ use serde_json::{Map, Value};
 const SHORT: usize = 255;
 
 /// Headers by which RabbitMQ notes how a message was delayed; of no use to receivers.
-const NOTES: [&str; 4] = [
+const NOTES: [&str; 7] = [
     "x-death",
     "x-first-death-exchange",
     "x-first-death-queue",
     "x-first-death-reason",
+    // Since RabbitMQ 4.
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
 ];
 
 /// A name or property.

@@ -24,7 +24,6 @@ Examples:
   om models put linear-regression delays
   om models put 'standard-scaler|logistic-regression' iris-clf --param C=0.5
   om models put random-forest clf --param n_estimators=200 --param max_depth=8
-  om models put ./clf.model clf-copy
   om models put model.joblib sk-clf
   om models put ./mlruns/0/models/m-4f0c/artifacts mlflow-clf
   om models put sklearn.linear_model.LogisticRegression sk-clf")]

@@ -91,19 +91,8 @@ pub(super) struct RowReader {
 }
 
 impl RowReader {
-    /// Asks for rows as they lie, in whichever columns.
-    pub fn early(connection: &Connection, reading: &Reading) -> Source {
-        let collection = connection.database().collection(&reading.collection);
-        Source::of_all(connection, collection, reading.projection())
-    }
-
-    /// Starts to read, or goes on with what was asked for `early`, as long as the rows lie in
-    /// their order.
-    pub fn open(
-        connection: Arc<Connection>,
-        reading: Reading,
-        early: Option<Source>,
-    ) -> Result<Self> {
+    /// Starts to read.
+    pub fn open(connection: Arc<Connection>, reading: Reading) -> Result<Self> {
         let mut reader = RowReader {
             decoder: Decoder::new(&reading.decoded())?,
             next: reading.natural.then_some(0),
@@ -116,10 +105,7 @@ impl RowReader {
         };
         let filter = reader.reading.filter.clone();
         reader.source = Some(match reader.next {
-            Some(_) => match early {
-                Some(early) => early,
-                None => reader.start(filter, None)?,
-            },
+            Some(_) => reader.start(filter, None)?,
             None => {
                 let sort = reader.reading.sort.clone();
                 reader.start(filter, Some(sort.unwrap_or(doc! { ROW_ID: 1 })))?

@@ -20,8 +20,7 @@ use mongodb::error::Error as DriverError;
 use polars::prelude::{DataType, LazyFrame, ScanArgsAnonymous};
 use std::collections::BTreeSet;
 use std::future::IntoFuture;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::task::JoinHandle;
+use std::sync::Arc;
 
 /// Runs what it can of `query` in the database, when the frame is collected.
 pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -> Result<Scan> {
@@ -47,7 +46,7 @@ pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -
             )))),
         })
     };
-    let command = command(&table.planned_reading()?);
+    let command = command(&table.reading(&table.columns, None, None));
     let frame = LazyFrame::anonymous_scan(table, arguments)
         .map_err(|error| Error::failed("cannot plan the query").because(error))?;
     Ok(Scan {
@@ -128,86 +127,15 @@ fn position(name: &str) -> Field {
     }
 }
 
-/// Which rows an object has. A server may take its time to tell: it is asked ahead, and
-/// waited for when that has to be known.
-#[derive(Clone)]
-pub(super) struct Extent(Arc<Asked>);
-
-struct Asked {
-    storage: MongoStorage,
-    entry: Entry,
-    answer: Mutex<Option<JoinHandle<LastRow>>>,
-    edge: OnceLock<Edge>,
-}
-
-/// The highest row id of a collection, if it has any, and how many rows.
-type LastRow = std::result::Result<(Option<i64>, i64), DriverError>;
-
-/// Where the rows of an object end.
+/// Which rows an object has.
 #[derive(Debug, Clone)]
-pub(super) struct Edge {
+pub(super) struct Extent {
     /// The row id after the last.
     pub next: Option<i64>,
     /// Whether the row ids seem to go up by one from the first document to the last.
     pub natural: bool,
     /// Leaves out what is being added.
     pub committed: Option<Document>,
-}
-
-impl Edge {
-    /// As long as nobody knows: rows seem to lie in their order.
-    pub fn unknown() -> Self {
-        Edge {
-            next: None,
-            natural: true,
-            committed: None,
-        }
-    }
-}
-
-impl Extent {
-    /// Whether rows may be read as they lie, as far as is known yet.
-    pub fn may_be_natural(&self) -> bool {
-        self.0.edge.get().is_none_or(|edge| edge.natural)
-    }
-
-    /// Where the rows end.
-    pub fn edge(&self) -> Result<&Edge> {
-        if let Some(edge) = self.0.edge.get() {
-            return Ok(edge);
-        }
-        let asked = &self.0;
-        let mut answer = asked.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(edge) = asked.edge.get() {
-            return Ok(edge);
-        }
-        let connection = asked.storage.connection()?;
-        let name = asked.entry.metadata.collection.clone().unwrap_or_default();
-        let (last, count) = match answer.take() {
-            Some(answer) => connection
-                .wait(answer)?
-                .map_err(|_| Error::failed("asking MongoDB was stopped"))?
-                .map_err(|error| connection.explained(&error))?,
-            None => connection.run(last_row(connection.documents(&name)))?,
-        };
-        // Only now: what somebody has begun to add since then may have been counted.
-        let committed = asked.storage.committed(&asked.entry)?;
-        let edge = match committed {
-            None => Edge {
-                next: last.map(|last| last + 1),
-                natural: last.map_or(0, |last| last + 1) == count,
-                committed,
-            },
-            Some(filter) => Edge {
-                next: connection
-                    .run(highest(connection.documents(&name), filter.clone()))?
-                    .map(|last| last + 1),
-                natural: false,
-                committed: Some(filter),
-            },
-        };
-        Ok(asked.edge.get_or_init(|| edge))
-    }
 }
 
 impl MongoStorage {
@@ -241,13 +169,21 @@ impl MongoStorage {
     pub(super) fn extent(&self, entry: &Entry) -> Result<Extent> {
         let connection = self.connection()?;
         let name = entry.metadata.collection.clone().unwrap_or_default();
-        let answer = connection.spawn(last_row(connection.documents(&name)));
-        Ok(Extent(Arc::new(Asked {
-            storage: self.clone(),
-            entry: entry.clone(),
-            answer: Mutex::new(Some(answer)),
-            edge: OnceLock::new(),
-        })))
+        let (last, count) = connection.run(last_row(connection.documents(&name)))?;
+        // Only now: what somebody has begun to add since then may have been counted.
+        let committed = self.committed(entry)?;
+        let (last, natural) = match &committed {
+            None => (last, last.map_or(0, |last| last + 1) == count),
+            Some(filter) => {
+                let found = highest(connection.documents(&name), filter.clone());
+                (connection.run(found)?, false)
+            }
+        };
+        Ok(Extent {
+            next: last.map(|last| last + 1),
+            natural,
+            committed,
+        })
     }
 
     /// The fields among the doubtful ones of a plan that hold nothing but texts and nulls in
@@ -260,7 +196,7 @@ impl MongoStorage {
         while !doubts.is_empty() {
             let mut parts = vec![pipeline::other_than_texts(&doubts)];
             parts.extend(plan.filter.clone());
-            parts.extend(extent.edge()?.committed.clone());
+            parts.extend(extent.committed.clone());
             let filter = doc! { "$and": parts };
             tracing::debug!("MongoDB: only texts? {filter}");
             let Some(found) = connection.run(collection.find_one(filter).into_future())? else {
@@ -291,7 +227,10 @@ impl MongoStorage {
     }
 }
 
-async fn last_row(collection: Collection<Document>) -> LastRow {
+/// The highest row id of a collection, if it has any, and how many rows.
+async fn last_row(
+    collection: Collection<Document>,
+) -> std::result::Result<(Option<i64>, i64), DriverError> {
     let count = collection.estimated_document_count().await?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     // Mostly the ids go up to the number of rows. Servers find that out by the index even if

@@ -75,19 +75,6 @@ impl Source {
         }
     }
 
-    /// All documents as they lie; nothing is waited for.
-    pub fn of_all(
-        connection: &Connection,
-        collection: Collection<RawDocumentBuf>,
-        projection: Option<Document>,
-    ) -> Self {
-        let fetching = fetched(connection, collection, doc! {}, None, projection);
-        Source {
-            fetching: VecDeque::from([fetching]),
-            ranges: None,
-        }
-    }
-
     /// The rows with these ids, through their index; the server refuses if there is none.
     pub fn of_rows(
         connection: &Connection,
@@ -128,40 +115,24 @@ impl Source {
             let start = ranges.rows.start;
             let end = start.saturating_add(SPAN).min(ranges.rows.end);
             ranges.rows.start = end;
-            self.fetching.push_back(fetched(
-                connection,
-                ranges.collection.clone(),
-                doc! { ROW_ID: { "$gte": start, "$lt": end } },
-                Some(Hint::Name(ROW_INDEX.to_owned())),
-                ranges.projection.clone(),
-            ));
+            let (sender, replies) = channel(WAITING);
+            let (collection, projection) = (ranges.collection.clone(), ranges.projection.clone());
+            let task = connection.spawn(async move {
+                let mut find = collection
+                    .find(doc! { ROW_ID: { "$gte": start, "$lt": end } })
+                    .hint(Hint::Name(ROW_INDEX.to_owned()))
+                    .batch_size(BATCH);
+                if let Some(projection) = projection {
+                    find = find.projection(projection);
+                }
+                match find.batch().await {
+                    Ok(cursor) => pass_on(cursor, sender).await,
+                    Err(error) => drop(sender.send(Err(error)).await),
+                }
+            });
+            self.fetching.push_back(Fetching { replies, task });
         }
     }
-}
-
-/// Starts to read what a query finds.
-fn fetched(
-    connection: &Connection,
-    collection: Collection<RawDocumentBuf>,
-    filter: Document,
-    hint: Option<Hint>,
-    projection: Option<Document>,
-) -> Fetching {
-    let (sender, replies) = channel(WAITING);
-    let task = connection.spawn(async move {
-        let mut find = collection.find(filter).batch_size(BATCH);
-        if let Some(hint) = hint {
-            find = find.hint(hint);
-        }
-        if let Some(projection) = projection {
-            find = find.projection(projection);
-        }
-        match find.batch().await {
-            Ok(cursor) => pass_on(cursor, sender).await,
-            Err(error) => drop(sender.send(Err(error)).await),
-        }
-    });
-    Fetching { replies, task }
 }
 
 /// Reads a cursor to its end, or until nobody wants more.

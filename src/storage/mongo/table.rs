@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::explain::command;
 use super::pipeline;
 use super::reader::{Reading, RowReader};
-use super::scan::{Edge, Extent};
+use super::scan::Extent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::bson::Field;
 use crate::frame::{self, Query, through_polars};
@@ -56,23 +56,6 @@ impl Table {
         super::schema_of(&self.columns)
     }
 
-    /// What is planned to be read, for people; where that is all rows, nothing is waited for.
-    pub fn planned_reading(&self) -> Result<Reading> {
-        match self.is_whole() && self.extent.may_be_natural() {
-            true => Ok(self.bounded(&self.columns, None, None, &Edge::unknown())),
-            false => self.reading(&self.columns, None, None),
-        }
-    }
-
-    /// Whether all rows are read.
-    fn is_whole(&self) -> bool {
-        self.filter.is_none()
-            && self.sort.is_none()
-            && self.answer.is_none()
-            && self.skip == 0
-            && self.limit.is_none()
-    }
-
     /// Starts to read these columns.
     pub fn open(
         &self,
@@ -80,43 +63,30 @@ impl Table {
         filter: Option<Document>,
         limit: Option<u64>,
     ) -> Result<RowReader> {
-        let whole = self.is_whole() && filter.is_none() && limit.is_none();
-        // All rows are asked for at once, also while it is not known where they end.
-        let early = match whole && self.extent.may_be_natural() {
-            true => {
-                let all = self.bounded(columns, None, None, &Edge::unknown());
-                Some(RowReader::early(&self.connection, &all))
-            }
-            false => None,
-        };
-        let reading = self.reading(columns, filter, limit)?;
+        let reading = self.reading(columns, filter, limit);
         tracing::debug!("MongoDB: {}", command(&reading));
-        RowReader::open(self.connection.clone(), reading, early)
+        RowReader::open(self.connection.clone(), reading)
     }
 
     /// What is to be read for these columns.
-    fn reading(
+    pub fn reading(
         &self,
         columns: &[Field],
         more: Option<Document>,
         limit: Option<u64>,
-    ) -> Result<Reading> {
-        Ok(self.bounded(columns, more, limit, self.extent.edge()?))
-    }
-
-    fn bounded(
-        &self,
-        columns: &[Field],
-        more: Option<Document>,
-        limit: Option<u64>,
-        edge: &Edge,
     ) -> Reading {
-        let natural = edge.natural && self.is_whole() && more.is_none() && limit.is_none();
+        let windowed = self.skip > 0 || self.limit.is_some() || limit.is_some();
+        let natural = self.extent.natural
+            && self.filter.is_none()
+            && self.sort.is_none()
+            && self.answer.is_none()
+            && more.is_none()
+            && !windowed;
         let mut parts: Vec<Document> = Vec::new();
         parts.extend(self.filter.clone());
         parts.extend(more);
-        parts.extend(edge.committed.clone());
-        if !natural && let Some(next) = edge.next {
+        parts.extend(self.extent.committed.clone());
+        if !natural && let Some(next) = self.extent.next {
             parts.push(doc! { ROW_ID: { "$lt": next } });
         }
         let filter = match parts.len() {
@@ -144,7 +114,7 @@ impl Table {
             stages: self.answer.as_ref().map(|answer| answer.stages.clone()),
             of: self.stored.len(),
             natural,
-            end: edge.next.filter(|_| natural),
+            end: self.extent.next.filter(|_| natural),
         }
     }
 
