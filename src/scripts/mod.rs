@@ -88,14 +88,7 @@ impl Scripts {
         }
         if path.is_dir() {
             let archive = package::pack(path, name)?;
-            return self.store_script(
-                name,
-                PACKAGE,
-                Some(&archive),
-                Document::new(),
-                Document::new(),
-                mode,
-            );
+            return self.store_package(name, &archive, mode);
         }
         let shown = || source.to_owned();
         let about = std::fs::metadata(path)
@@ -108,27 +101,13 @@ impl Scripts {
         let bytes = std::fs::read(path).context(|| format!("cannot read {source}"))?;
         if source.ends_with(".tar.gz") {
             package::check(&bytes).map_err(|error| error.on(shown()))?;
-            return self.store_script(
-                name,
-                PACKAGE,
-                Some(&bytes),
-                Document::new(),
-                Document::new(),
-                mode,
-            );
+            return self.store_package(name, &bytes, mode);
         }
         if let Some(file) = path.file_name().and_then(|file| file.to_str())
             && file.ends_with(".whl")
         {
             let archive = wheel::unpacked(file, &bytes, name).map_err(|error| error.on(shown()))?;
-            return self.store_script(
-                name,
-                PACKAGE,
-                Some(&archive),
-                Document::new(),
-                Document::new(),
-                mode,
-            );
+            return self.store_package(name, &archive, mode);
         }
         if source.ends_with("setup.py") {
             let folder = path
@@ -136,14 +115,7 @@ impl Scripts {
                 .filter(|folder| !folder.as_os_str().is_empty())
                 .unwrap_or(Path::new("."));
             let archive = package::pack(folder, name)?;
-            return self.store_script(
-                name,
-                PACKAGE,
-                Some(&archive),
-                Document::new(),
-                Document::new(),
-                mode,
-            );
+            return self.store_package(name, &archive, mode);
         }
         if about.permissions().mode() & 0o111 == 0 {
             return Err(Error::invalid("it is neither a package nor executable")
@@ -182,6 +154,11 @@ impl Scripts {
     /// Jupyter Lab on the stored notebooks; needs Python omega|ml.
     pub fn jupyter(&self) -> Command {
         self.python_with(JUPYTER)
+    }
+
+    fn store_package(&self, name: &str, archive: &[u8], mode: PutMode) -> Result<Metadata> {
+        let (none, about) = (Document::new(), Document::new());
+        self.store_script(name, PACKAGE, Some(archive), none, about, mode)
     }
 
     fn store_script(

@@ -1,7 +1,7 @@
 //! The script that lists, installs and removes packages of a worker's Python: Python
 //! omega|ml's workers run it like any other, om's without installing it first.
 
-use super::{PACKAGE, Scripts, package};
+use super::{Scripts, package};
 use crate::error::{Context, Result};
 use crate::store::{PutMode, Stored};
 use bson::Document;
@@ -35,16 +35,8 @@ impl Scripts {
                 return Ok(());
             }
         }
-        let (none, about) = (Document::new(), Document::new());
-        self.store_script(
-            ENVIRONMENT,
-            PACKAGE,
-            Some(&ours),
-            none,
-            about,
-            PutMode::Replace,
-        )
-        .map(drop)
+        self.store_package(ENVIRONMENT, &ours, PutMode::Replace)
+            .map(drop)
     }
 
     /// Stores a requirements file for it.
