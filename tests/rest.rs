@@ -384,6 +384,31 @@ fn services_keep_to_their_signatures() {
     );
 }
 
+#[test]
+fn rows_are_had_in_every_format() {
+    let om = recorded();
+    let web = Web::start(&om, &[]);
+    let rows = |format: &str| {
+        let answer = web.get(&format!(
+            "/api/v1/store/datasets/X/rows?where=x%3E17&format={format}"
+        ));
+        assert_eq!(answer.status, 200, "{format}: {}", answer.body);
+        answer.body
+    };
+    assert_eq!(rows("csv"), "x\n18.0\n19.0\n");
+    assert_eq!(rows("tsv"), "x\n18.0\n19.0\n");
+    assert_eq!(rows("ndjson"), "{\"x\":18.0}\n{\"x\":19.0}\n");
+    assert_eq!(
+        serde_json::from_str::<Value>(&rows("json")).unwrap(),
+        json!([{"x": 18.0}, {"x": 19.0}])
+    );
+    for (format, magic) in [("parquet", "PAR1"), ("arrow", "ARROW1")] {
+        let body = rows(format);
+        // At both ends of the file; the rest is no text.
+        assert!(body.matches(magic).count() >= 2, "{format}: {body}");
+    }
+}
+
 /// What schemathesis makes of the description: nothing that it calls fails, and all answers
 /// are what the description says.
 #[test]
