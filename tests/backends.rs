@@ -300,6 +300,54 @@ fn models_of_scikit_learn() {
     machine.ok(&["runtime", "model", "scaler", "fit_transform", "line[x,z]"]);
     let scaled = machine.json(&["runtime", "model", "scaler", "transform", "line[x,z]"]);
     assert_eq!(scaled.as_array().unwrap().len(), 6);
+    // What classifiers have beside it.
+    machine.0.write("work/high.csv", "high\n0\n0\n0\n1\n1\n1\n");
+    machine.ok(&["datasets", "put", "high.csv", "high"]);
+    machine.ok(&[
+        "models",
+        "put",
+        "sklearn.linear_model.LogisticRegression",
+        "clf",
+    ]);
+    machine.ok(&["runtime", "model", "clf", "fit", "line[x]", "high[high]"]);
+    let python = Command::new(&python)
+        .args(["-c", "import json, pandas as pd; from sklearn.linear_model import LogisticRegression as L\n\
+            x = pd.read_csv('line.csv')[['x']]; m = L().fit(x, [0, 0, 0, 1, 1, 1])\n\
+            print(json.dumps([m.predict_proba(x).tolist(), m.decision_function(x).reshape(-1, 1).tolist()]))"])
+        .current_dir(machine.0.path("work"))
+        .output()
+        .unwrap();
+    let expected: Vec<Vec<Vec<f64>>> = serde_json::from_slice(&python.stdout).unwrap();
+    for (action, expected) in ["predict_proba", "decision_function"].iter().zip(expected) {
+        let rows = machine.json(&["runtime", "model", "clf", action, "line[x]"]);
+        let rows: Vec<Vec<f64>> = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                let values = row.as_object().unwrap().values();
+                values.map(|value| value.as_f64().unwrap()).collect()
+            })
+            .collect();
+        assert_eq!(rows.len(), expected.len());
+        for (row, expected) in rows.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((row - expected).abs() < 1e-9, "{action}: {row} {expected}");
+        }
+    }
+    // Once more, batch by batch.
+    machine.ok(&["models", "put", "sklearn.linear_model.SGDClassifier", "sgd"]);
+    for _ in 0..2 {
+        machine.ok(&[
+            "runtime",
+            "model",
+            "sgd",
+            "partial_fit",
+            "line[x]",
+            "high[high]",
+        ]);
+    }
+    let predicted = machine.json(&["runtime", "model", "sgd", "predict", "line[x]"]);
+    assert_eq!(predicted.as_array().unwrap().len(), 6);
     // A search, and its result as a model.
     machine.ok(&["models", "put", "sklearn.linear_model.Ridge", "ridge"]);
     let found = machine.json(&[
@@ -441,6 +489,76 @@ fn models_of_mlflow() {
         &["runtime", "model", "doubled", "predict", "line[x]"],
         "needs the Python package mlflow",
     );
+}
+
+/// Files of Keras, by a Python that has TensorFlow: fitted further, scored, and read back.
+#[test]
+fn models_of_keras() {
+    let machine = Machine::new();
+    let python = server::servers().join("keras-venv/bin/python");
+    assert!(
+        python.is_file(),
+        "this test needs a Python with TensorFlow, and there is no {}: run tests/servers.sh",
+        python.display()
+    );
+    let script = |code: &str| {
+        let done = Command::new(&python)
+            .args(["-c", code])
+            .current_dir(machine.0.path("work"))
+            .env("TF_CPP_MIN_LOG_LEVEL", "3")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{told}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    script(
+        "import tensorflow as tf\n\
+         m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,), kernel_initializer='zeros')])\n\
+         m.compile(tf.keras.optimizers.SGD(0.01), 'mse'); m.save('net.h5')",
+    );
+    let om = |args: &[&str]| {
+        let mut command = machine.command(args);
+        command.env("OMEGA_PYTHON", &python);
+        let run = Run::of(command.output().unwrap());
+        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
+        run.stdout
+    };
+    for (name, kind) in [("net", "keras.h5"), ("tfnet", "tfkeras.h5")] {
+        let put = om(&["models", "put", "net.h5", name, "--kind", kind]);
+        assert!(put.contains(&format!("kind={kind}")), "{put}");
+        let score = |name: &str| -> f64 {
+            let score = om(&["runtime", "model", name, "score", "line[x,z]", "line[y]"]);
+            score.trim().parse().unwrap()
+        };
+        let before = score(name);
+        om(&[
+            "runtime",
+            "model",
+            name,
+            "fit",
+            "line[x,z]",
+            "line[y]",
+            "--param",
+            "epochs=20",
+        ]);
+        let after = score(name);
+        assert!(after < before / 10.0, "{name}: {before} {after}");
+        let predicted = om(&[
+            "runtime", "model", name, "predict", "[[4, 1]]", "-o", "json",
+        ]);
+        let predicted: Value = serde_json::from_str(&predicted).unwrap();
+        // The file is one that Keras reads, and predicts the same.
+        om(&["models", "get", name, &format!("{name}-got.h5")]);
+        let read = script(&format!(
+            "import tensorflow as tf, numpy as np\n\
+             m = tf.keras.models.load_model('{name}-got.h5')\n\
+             print(float(m.predict(np.array([[4.0, 1.0]]), verbose=0)[0, 0]))"
+        ));
+        let read: f64 = read.trim().lines().last().unwrap().parse().unwrap();
+        let predicted = predicted[0]["0"].as_f64().unwrap();
+        assert!((predicted - read).abs() < 1e-4, "{predicted} {read}");
+    }
 }
 
 /// A backend that knows a kind of data and a task, named in the settings.

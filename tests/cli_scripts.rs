@@ -281,6 +281,10 @@ fn a_shell_has_the_objects() {
         machine.ok(&["shell", "om.datasets.list('m*')"]),
         "['more']\n"
     );
+    assert_eq!(
+        machine.ok(&["shell", "import sys; print(sys.argv[1:])", "--", "-a", "b"]),
+        "['-a', 'b']\n"
+    );
     assert_eq!(machine.run(&["shell", "raise SystemExit(5)"]).code, 5);
     let none = machine
         .0

@@ -203,7 +203,7 @@ fn times_cut_to_milliseconds_are_noted_and_count_as_the_same() {
     let again = here.copy_with("rows", &there, "rows", SKIP).unwrap();
     assert_eq!(again.step, CopyStep::Skip);
     // The other way round, what is there is finer than what would be copied.
-    let step = there.plan_copy("rows", &here, "rows", SKIP).unwrap();
+    let (step, _) = there.plan_copy("rows", &here, "rows", SKIP).unwrap();
     assert_eq!(step, CopyStep::Refuse);
 }
 
@@ -259,7 +259,7 @@ fn a_storage_that_changes_content_is_found_out() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains(what), "{error}");
         // It is not taken for a copy later on either.
-        let step = here.plan_copy(name, &there, name, SKIP).unwrap();
+        let (step, _) = here.plan_copy(name, &there, name, SKIP).unwrap();
         assert_eq!(step, CopyStep::Refuse);
     }
 }
@@ -282,7 +282,7 @@ fn an_interruption_leaves_nothing_half_done() {
             }
             interruptions += 1;
             if there.exists(name).unwrap() {
-                let step = homes
+                let (step, _) = homes
                     .store("here")
                     .plan_copy(name, &there, name, SKIP)
                     .unwrap();
@@ -318,7 +318,7 @@ fn what_holds_nothing_is_copied_as_it_is() {
     assert!(copied.gridfile.is_some());
     assert_eq!(there.storage().blob(&copied).unwrap().length(), 0);
     for name in ["connection", "empty"] {
-        let step = here.plan_copy(name, &there, name, SKIP).unwrap();
+        let (step, _) = here.plan_copy(name, &there, name, SKIP).unwrap();
         assert_eq!(step, CopyStep::Skip);
     }
 }

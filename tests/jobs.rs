@@ -133,6 +133,14 @@ fn notebooks_come_back_to_the_byte() {
         jobs.ok(&["jobs", "get", "nb", "--to", "md"])
             .contains("```python\n1+1\n```")
     );
+    // Python finds only names with their end.
+    jobs.ok(&["jobs", "copy", "nb", "team/copy"]);
+    jobs.ok(&["jobs", "rename", "team/copy", "nb2"]);
+    assert_eq!(
+        jobs.ok(&["jobs", "list", "-o", "name"]),
+        "nb.ipynb\nnb2.ipynb\n"
+    );
+    jobs.ok(&["jobs", "drop", "nb2"]);
     jobs.ok(&["jobs", "rename", "nb", "other.ipynb"]);
     assert_eq!(jobs.ok(&["jobs", "list"]), "other.ipynb\n");
     jobs.ok(&["jobs", "drop", "other", "-q"]);

@@ -43,6 +43,9 @@ fi
 if [ ! -x "$home/om-venv/bin/uv" ]; then
   "$home/om-venv/bin/pip" install -q --disable-pip-version-check uv
 fi
+if [ ! -x "$home/om-venv/bin/jupyter-lab" ]; then
+  "$home/om-venv/bin/uv" pip install -q --python "$home/om-venv/bin/python" jupyterlab
+fi
 if [ ! -e "$home/mlflow-venv/complete" ]; then
   python3 -m venv "$home/mlflow-venv"
   "$home/om-venv/bin/uv" pip install -q --python "$home/mlflow-venv/bin/python" mlflow-skinny scikit-learn pandas pyarrow skops
@@ -52,4 +55,10 @@ if [ ! -e "$home/schemathesis-venv/complete" ]; then
   python3 -m venv "$home/schemathesis-venv"
   "$home/om-venv/bin/uv" pip install -q --python "$home/schemathesis-venv/bin/python" schemathesis
   touch "$home/schemathesis-venv/complete"
+fi
+if [ ! -e "$home/keras-venv/complete" ]; then
+  python3 -m venv "$home/keras-venv"
+  # The last TensorFlow with Keras 2, whose files omega|ml writes; pyarrow 16 is the last for its NumPy.
+  "$home/om-venv/bin/uv" pip install -q --python "$home/keras-venv/bin/python" 'tensorflow-cpu==2.15.*' 'pyarrow==16.*' 'pandas<3'
+  touch "$home/keras-venv/complete"
 fi

@@ -151,7 +151,7 @@ impl Scripts {
         command
     }
 
-    /// Jupyter Lab on the stored notebooks; needs Python omega|ml.
+    /// Jupyter Lab with the jobs as its files.
     pub fn jupyter(&self) -> Command {
         self.python_with(JUPYTER)
     }

@@ -1,6 +1,6 @@
 om = client()
 if len(sys.argv) > 1:
-    code = sys.argv[1]
+    code = sys.argv.pop(1)
     try:
         compiled, value = compile(code, '<om shell>', 'eval'), True
     except SyntaxError:

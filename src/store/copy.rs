@@ -7,7 +7,7 @@ use super::{Name, Store, kinds};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::{self, Query, Rows};
 use crate::progress::Unit;
-use crate::storage::{Metadata, Mode, Stats};
+use crate::storage::{Key, Metadata, Mode, Stats};
 use bson::oid::ObjectId;
 use bson::{Bson, Document};
 use polars::prelude::DataFrame;
@@ -145,15 +145,15 @@ impl Store {
         other: &Store,
         to: &str,
         options: CopyOptions,
-    ) -> Result<CopyStep> {
+    ) -> Result<(CopyStep, Key)> {
         let source = self.named(&Name::parse(from)?.object)?;
         let to = self.target(&source, other, to)?;
-        Ok(self.step(&source, other, &to, options)?.0)
+        Ok((self.step(&source, other, &to, options)?.0, other.key(&to)))
     }
 
     /// The copy's name, which must not be the source's.
     fn target(&self, source: &Metadata, other: &Store, to: &str) -> Result<String> {
-        let to = Name::plain(to)?;
+        let to = super::full_name(source, Name::plain(to)?);
         let target = other.key(&to);
         let same_place = Arc::ptr_eq(&self.storage, &other.storage)
             || self.storage.location() == other.storage.location();

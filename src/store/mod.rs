@@ -37,6 +37,18 @@ pub const PREFIXES: &[(&str, &str)] = &[
 /// How the names of jobs end.
 pub const NOTEBOOK: &str = ".ipynb";
 
+/// The name that an object like `source` is stored under when it is called `name`: Python
+/// omega|ml finds notebooks only where theirs ends with `.ipynb`.
+fn full_name(source: &Metadata, name: String) -> String {
+    match source.key.name.ends_with(NOTEBOOK)
+        && !name.ends_with(NOTEBOOK)
+        && source.key.prefix == "jobs/"
+    {
+        true => format!("{name}{NOTEBOOK}"),
+        false => name,
+    }
+}
+
 /// The objects of one bucket under one prefix.
 #[derive(Clone)]
 pub struct Store {
@@ -355,9 +367,10 @@ impl Store {
     /// # Errors
     /// [`crate::ErrorKind::Conflict`] when the new name is taken.
     pub fn rename(&self, from: &str, to: &str) -> Result<Metadata> {
-        let target = self.key(&Name::plain(to)?);
-        let source = self.find(from)?.key;
-        let renamed = self.storage.rename(&source, &target)?;
+        let to = Name::plain(to)?;
+        let source = self.find(from)?;
+        let target = self.key(&full_name(&source, to));
+        let renamed = self.storage.rename(&source.key, &target)?;
         self.rename_versions(&renamed)?;
         Ok(renamed)
     }

@@ -182,8 +182,8 @@ def act(action, header, parts):
         if action == 'fit_transform':
             answer = model.fit_transform(*arguments, **params)
             return {**learned(model), 'table': table(answer)}
-        if action == 'partial_fit' and 'classes' not in params and y is not None and not hasattr(model, 'classes_') \
-                and getattr(model, '_estimator_type', None) == 'classifier':
+        if action == 'partial_fit' and kind == 'sklearn.joblib' and 'classes' not in params and y is not None \
+                and not hasattr(model, 'classes_') and need('sklearn.base').is_classifier(model):
             params['classes'] = sorted(set(y.to_numpy().ravel().tolist()))
         return learned(getattr(model, action)(*arguments, **params) or model)
     if action == 'score':

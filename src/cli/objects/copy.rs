@@ -187,7 +187,8 @@ fn plan(
         Column::new("STATUS"),
     ]);
     for (from, to) in names {
-        let status = match source.plan_copy(from, target, to, options)? {
+        let (step, key) = source.plan_copy(from, target, to, options)?;
+        let status = match step {
             CopyStep::Make => "copy",
             CopyStep::Replace => "replace",
             CopyStep::Skip => "unchanged",
@@ -195,7 +196,7 @@ fn plan(
         };
         table.push([
             Cell::from(from.as_str()),
-            target.key(to).to_string().into(),
+            key.to_string().into(),
             status.into(),
         ]);
     }
