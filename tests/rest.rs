@@ -452,6 +452,29 @@ fn generated_calls_find_no_fault() {
     assert_eq!(web.get("/healthz").status, 200);
 }
 
+/// Larger tables are written while they are sent, in every layout.
+#[test]
+fn large_tables_are_answered_whole() {
+    let om = recorded();
+    let rows: String = (0..20_000).map(|row| format!("{row},é{row}\n")).collect();
+    let file = om.file("large.csv", format!("x,y\n{rows}"));
+    om.ok(&["datasets", "put", &file, "large"]);
+    let web = Web::start(&om, &[]);
+    for (orient, last) in [
+        ("dict", "/data/y/19999"),
+        ("list", "/data/y/19999"),
+        ("records", "/data/19999/y"),
+        ("index", "/data/19999/y"),
+        ("split", "/data/data/19999/1"),
+    ] {
+        let answer = web.get(&format!("/api/v1/dataset/large?orient={orient}"));
+        assert_eq!(answer.status, 200);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(answer.pointer(last), Some(&json!("é19999")), "{orient}");
+        assert_eq!(answer.pointer("/index/values/19999"), Some(&json!(19999)));
+    }
+}
+
 #[test]
 fn models_are_opened_ahead() {
     let om = recorded();
@@ -526,7 +549,9 @@ fn nobody_gets_at_what_was_not_granted() {
     assert!(nobody.header("www-authenticate").is_some());
     for good in [bearer(&eva), format!("ApiKey eva:{eva}")] {
         assert_eq!(with("PUT", model, &good, &inline).status, 200);
+        assert_eq!(with("GET", "/metrics", &good, &json!({})).status, 200);
     }
+    assert_eq!(web.get("/metrics").status, 401);
     let put = json!({"data": {"a": [1]}});
     for (method, target, header, status) in [
         ("GET", "/api/v1/dataset/X", bearer(&eva), 200),

@@ -154,6 +154,15 @@ impl App {
             .unwrap_or_else(|failure| failure.to_reply())
     }
 
+    /// Whether the sender is anybody that the server knows.
+    ///
+    /// # Errors
+    /// 401, 403 and 429.
+    pub fn admit(&self, request: &Request) -> Result<(), Failure> {
+        self.check_origin(request, false)?;
+        self.access.of(request, &self.om).map(|_| ())
+    }
+
     fn respond(&self, request: &Request, route: &Route, method: &str) -> Result<Reply, Failure> {
         match route {
             Route::Alive => return Ok(Reply::text("text/plain; charset=utf-8", "ok\n")),

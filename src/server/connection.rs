@@ -287,11 +287,17 @@ async fn run(
     // What tells how the server does must not wait for what it does.
     match route {
         Route::Alive => return (shared.app.answer(&request, &route), None),
-        Route::Metrics if request.method == "GET" => {
-            let reply = Reply::text(
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                shared.metrics.text(),
-            );
+        Route::Metrics if matches!(request.method.as_str(), "GET" | "HEAD") => {
+            let app = shared.app.clone();
+            let admitted = tokio::task::spawn_blocking(move || app.admit(&request)).await;
+            let reply = match admitted {
+                Ok(Ok(())) => Reply::text(
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    shared.metrics.text(),
+                ),
+                Ok(Err(failure)) => failure.to_reply(),
+                Err(_) => Failure::new(500, "Internal Server Error").to_reply(),
+            };
             return (reply, None);
         }
         _ => {}

@@ -1,7 +1,7 @@
 //! Data sets (spec/rest.md §4.2).
 
 use super::app::Call;
-use super::json::Json;
+use super::orient::{Cells, Orient, Table};
 use super::reply::{Failure, Reply};
 use super::request::is_true;
 use crate::error::{Error, ErrorKind};
@@ -10,7 +10,7 @@ use crate::frame::{Columns, Query, dtype};
 use crate::runtime::celery::{json, repr};
 use crate::storage::Metadata;
 use crate::store::{Name, Object, PutMode, PutOptions, Stored};
-use polars::prelude::{Column, DataFrame, DataType};
+use polars::prelude::DataFrame;
 use serde_json::{Map, Value};
 
 /// What of a query is no filter.
@@ -18,8 +18,8 @@ const OPTIONS: &[&str] = &["orient", "limit", "skip", "page", "async"];
 
 /// The rows, as pandas' `to_dict` lays them out.
 pub fn get(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
-    let orient = call.request.param("orient").unwrap_or("dict");
     let metadata = found(call, name)?;
+    let orient = Orient::parse(call.request.param("orient").unwrap_or("dict"))?;
     let datasets = &call.om.datasets;
     let levels = datasets.index(&metadata);
     if levels.is_empty() {
@@ -40,17 +40,21 @@ pub fn get(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
         columns: Columns::Only(levels.iter().chain(&names).cloned().collect()),
         ..Query::default()
     };
-    let frame = datasets
+    let mut frame = datasets
         .collect(metadata.name(), &query)
         .map_err(untraced)?;
-    let (index, cells) = frame.columns().split_at(levels.len().min(frame.width()));
-    let names: Vec<String> = cells.iter().map(|cell| cell.name().to_string()).collect();
-    let cells = cells.iter().map(Json::cells).collect();
-    let laid = laid_out(orient, &names, cells, frame.height())?;
-    Ok(Reply::json(&Json::object([
-        ("data", laid),
-        ("index", index_of(index, frame.height())),
-    ])))
+    // Cells are looked up by their row.
+    frame.rechunk_mut();
+    let height = frame.height();
+    let mut index = frame.into_columns();
+    let cells = index.split_off(levels.len().min(index.len()));
+    let table = Table {
+        orient,
+        height,
+        cells: Cells::Columns(cells),
+        index,
+    };
+    Ok(table.reply())
 }
 
 /// The metadata; what omega|ml raises where there is none.
@@ -119,80 +123,8 @@ fn cast(text: &str, dtype: &str) -> Result<Value, Failure> {
     })
 }
 
-/// Columns and their cells as `to_dict(orient)` has them.
-fn laid_out(
-    orient: &str,
-    names: &[String],
-    cells: Vec<Vec<Json>>,
-    height: usize,
-) -> Result<Json, Failure> {
-    let named = |values: Vec<Json>| Json::Object(names.iter().cloned().zip(values).collect());
-    let row = |at: usize| {
-        let row = cells.iter().map(|cells| cells.get(at).cloned());
-        row.map(|cell| cell.unwrap_or(Json::Null))
-            .collect::<Vec<_>>()
-    };
-    let numbered = |values: Vec<Json>| {
-        let positions = (0..values.len()).map(|at| at.to_string());
-        Json::Object(positions.zip(values).collect())
-    };
-    Ok(match orient {
-        "dict" => named(cells.into_iter().map(numbered).collect()),
-        "list" => named(cells.into_iter().map(Json::List).collect()),
-        "records" => Json::List((0..height).map(|at| named(row(at))).collect()),
-        "index" => numbered((0..height).map(|at| named(row(at))).collect()),
-        "split" => Json::object([
-            (
-                "index",
-                Json::List((0..height).map(|at| Json::Int(at as i128)).collect()),
-            ),
-            (
-                "columns",
-                Json::List(names.iter().map(|name| name.as_str().into()).collect()),
-            ),
-            (
-                "data",
-                Json::List((0..height).map(|at| Json::List(row(at))).collect()),
-            ),
-        ]),
-        other => {
-            let message = format!("orient '{other}' not understood");
-            return Err(Failure::raised("ValueError", &message).untraced());
-        }
-    })
-}
-
-/// The index and what pandas calls its class.
-fn index_of(levels: &[Column], height: usize) -> Json {
-    let class = match levels {
-        [single] => match single.dtype() {
-            DataType::Datetime(..) | DataType::Date => "DatetimeIndex",
-            DataType::Duration(_) => "TimedeltaIndex",
-            DataType::Categorical(..) => "CategoricalIndex",
-            _ => "Index",
-        },
-        _ => "MultiIndex",
-    };
-    let cells: Vec<Vec<Json>> = levels.iter().map(Json::cells).collect();
-    let values = match cells.as_slice() {
-        [single] => single.clone(),
-        several => (0..height)
-            .map(|at| {
-                Json::List(
-                    several
-                        .iter()
-                        .filter_map(|cells| cells.get(at))
-                        .cloned()
-                        .collect(),
-                )
-            })
-            .collect(),
-    };
-    Json::object([("values", Json::List(values)), ("type", class.into())])
-}
-
 /// Documents as rows.
-fn documents(call: &Call<'_>, name: &str, orient: &str) -> Result<Reply, Failure> {
+fn documents(call: &Call<'_>, name: &str, orient: Orient) -> Result<Reply, Failure> {
     let stored = call.om.datasets.get(name).map_err(untraced)?;
     let Stored::Values(values) = stored else {
         let message = format!("{name} is not a table");
@@ -215,22 +147,13 @@ fn documents(call: &Call<'_>, name: &str, orient: &str) -> Result<Reply, Failure
             names.push(name.clone());
         }
     }
-    let height = rows.len();
-    let column = |name: &String| {
-        let cells = rows.iter().map(|row| row.get(name).cloned());
-        cells
-            .map(|cell| Json::from(cell.unwrap_or(Value::Null)))
-            .collect::<Vec<_>>()
+    let table = Table {
+        orient,
+        height: rows.len(),
+        cells: Cells::Documents(names, rows),
+        index: Vec::new(),
     };
-    let data = laid_out(orient, &names, names.iter().map(column).collect(), height)?;
-    let index = (0..height).map(|at| Json::Int(at as i128)).collect();
-    Ok(Reply::json(&Json::object([
-        ("data", data),
-        (
-            "index",
-            Json::object([("values", Json::List(index)), ("type", "RangeIndex".into())]),
-        ),
-    ])))
+    Ok(table.reply())
 }
 
 /// Stores the rows of the body, added to those that are there unless `append` is false.

@@ -14,6 +14,7 @@ mod json;
 mod logs;
 mod metrics;
 mod models;
+mod orient;
 mod pages;
 mod reply;
 mod request;
