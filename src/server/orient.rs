@@ -254,7 +254,6 @@ impl Text<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use polars::prelude::*;
 
     fn written(orient: &str, index: Vec<Column>, cells: Cells) -> String {
         let (orient, height) = (Orient::parse(orient).ok().unwrap(), 2);

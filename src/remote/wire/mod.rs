@@ -1,29 +1,23 @@
 //! What `om server` and its clients say to each other beyond omega|ml's API: paths, and the
-//! BSON documents that are sent. Long answers come in [`super::pieces`].
+//! BSON documents that are sent, here those of objects. Long answers come in
+//! [`super::pieces`].
+
+mod paths;
+mod records;
+
+pub use paths::{
+    NAME, RECORDS, STORE, TASKS, UPLOADS, decoded, encoded_path, is_extension, object_path,
+    prefix_of, store_path,
+};
+pub use records::{
+    alterations, alterations_of, conditions, conditions_of, record, record_of, records, records_of,
+};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::Query;
-use crate::storage::records::{Alteration, Change, Record, When};
-use crate::storage::{CheckReport, Key, Metadata, Mode, Selection, Stats, Update};
-use crate::store::PREFIXES;
+use crate::storage::{CheckReport, Metadata, Mode, Selection, Stats, Update};
 use bson::{Bson, Document, RawBsonRef, RawDocument, doc};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-
-/// Where the stores are.
-pub const STORE: &str = "/api/v1/store";
-
-/// Where uploads go on.
-pub const UPLOADS: &str = "/api/v1/upload";
-
-/// Where records are.
-pub const RECORDS: &str = "/api/v1/records";
-
-/// The parameter with a name that no path can carry.
-pub const NAME: &str = "name";
-
-/// Where tasks are.
-pub const TASKS: &str = "/api/v1/task/";
 
 /// Media type of a document of MongoDB's.
 pub const BSON: &str = "application/bson";
@@ -103,59 +97,6 @@ pub fn documents(mut bytes: &[u8]) -> Result<Vec<Document>> {
 /// [`ErrorKind::Invalid`] for what BSON cannot hold.
 pub fn bytes(document: &Document) -> Result<Vec<u8>> {
     document.to_vec().context(|| "not to be sent as BSON")
-}
-
-/// Whether only servers of ours have what is at `path`.
-pub fn is_extension(path: &str) -> bool {
-    path == TASKS
-        || [STORE, UPLOADS, RECORDS]
-            .iter()
-            .any(|known| path.starts_with(known))
-}
-
-/// A name in a path as omega|ml has it: its slashes are the path's.
-pub fn encoded_path(name: &str) -> String {
-    utf8_percent_encode(name, NON_ALPHANUMERIC)
-        .to_string()
-        .replace("%2F", "/")
-}
-
-/// The path of a part of an object: `metadata`, `rows`, `content`, …
-pub fn object_path(key: &Key, part: &str) -> String {
-    let store = store_path(&key.prefix);
-    match key.name.as_str() {
-        // In a path they would mean another one, however they are written.
-        "." | ".." => format!("{store}/-/{part}?{NAME}={}", key.name),
-        name => format!(
-            "{store}/{}/{part}",
-            utf8_percent_encode(name, NON_ALPHANUMERIC)
-        ),
-    }
-}
-
-/// The path of a store.
-pub fn store_path(prefix: &str) -> String {
-    let noun = PREFIXES.iter().find(|(_, known)| *known == prefix);
-    match noun {
-        Some((noun, _)) => format!("{STORE}/{noun}"),
-        None => format!("{STORE}/{}", utf8_percent_encode(prefix, NON_ALPHANUMERIC)),
-    }
-}
-
-/// The prefix that a segment of a path names: a store, or a prefix with its slash.
-pub fn prefix_of(segment: &str) -> Option<String> {
-    let text = decoded(segment)?;
-    let noun = PREFIXES.iter().find(|(noun, _)| *noun == text);
-    match noun {
-        Some((_, prefix)) => Some((*prefix).to_owned()),
-        None => text.ends_with('/').then_some(text),
-    }
-}
-
-/// The text of a segment of a path.
-pub fn decoded(segment: &str) -> Option<String> {
-    let text = percent_decode_str(segment).decode_utf8().ok()?;
-    Some(text.into_owned())
 }
 
 /// A document's field that has to be there.
@@ -412,154 +353,12 @@ pub fn report_of(sent: &Document) -> Result<CheckReport> {
     })
 }
 
-/// A record.
-pub fn record(record: &Record) -> Document {
-    let mut sent = doc! {
-        "id": &record.id, "state": &record.state, "owner": &record.owner,
-        "created": record.created, "body": &record.body,
-    };
-    for (field, time) in [("due", record.due), ("expires", record.expires)] {
-        if let Some(time) = time {
-            sent.insert(field, time);
-        }
-    }
-    sent
-}
-
-/// A record as it was sent.
-///
-/// # Errors
-/// [`ErrorKind::Invalid`].
-pub fn record_of(sent: &Document) -> Result<Record> {
-    Ok(Record {
-        id: text(sent, "id")?,
-        state: text(sent, "state")?,
-        owner: text(sent, "owner")?,
-        due: number(sent, "due"),
-        created: required(number(sent, "created"), "created")?,
-        expires: number(sent, "expires"),
-        body: sub(sent, "body")?,
-    })
-}
-
-/// Records under one field.
-pub fn records(all: &[Record]) -> Document {
-    let all: Vec<Bson> = all.iter().map(|one| record(one).into()).collect();
-    doc! { "records": all }
-}
-
-/// Records as they were sent.
-///
-/// # Errors
-/// [`ErrorKind::Invalid`].
-pub fn records_of(sent: &Document) -> Result<Vec<Record>> {
-    array(sent, "records")?.iter().map(record_of).collect()
-}
-
-/// Conditions on records.
-pub fn conditions(all: &[When]) -> Vec<Bson> {
-    let one = |when: &When| {
-        let mut sent = doc! { "states": &when.states };
-        if let Some(owner) = &when.owner {
-            sent.insert("owner", owner);
-        }
-        if let Some(by) = when.due_by {
-            sent.insert("due_by", by);
-        }
-        sent.into()
-    };
-    all.iter().map(one).collect()
-}
-
-/// Conditions as they were sent.
-///
-/// # Errors
-/// [`ErrorKind::Invalid`].
-pub fn conditions_of(sent: &Document) -> Result<Vec<When>> {
-    let one = |sent: &Document| {
-        Ok(When {
-            states: texts(sent, "states")?,
-            owner: text(sent, "owner").ok(),
-            due_by: number(sent, "due_by"),
-        })
-    };
-    array(sent, "conditions")?.iter().map(one).collect()
-}
-
-/// Changes of records.
-pub fn alterations(all: &[Alteration]) -> Document {
-    let one = |alteration: &Alteration| -> Bson {
-        let change = &alteration.change;
-        let mut sent = doc! {
-            "id": &alteration.id,
-            "conditions": conditions(&alteration.conditions),
-            "set": update(&Update { set: change.set.clone(), ..Update::default() }),
-        };
-        let added = change.add.iter();
-        let added: Vec<Bson> = added
-            .map(|(path, amount)| doc! { "path": path, "value": amount }.into())
-            .collect();
-        sent.insert("add", added);
-        for (field, value) in [("state", &change.state), ("owner", &change.owner)] {
-            if let Some(value) = value {
-                sent.insert(field, value);
-            }
-        }
-        for (field, value) in [("due", change.due), ("expires", change.expires)] {
-            if let Some(value) = value {
-                sent.insert(field, value.map_or(Bson::Null, Bson::Int64));
-            }
-        }
-        sent.into()
-    };
-    let all: Vec<Bson> = all.iter().map(one).collect();
-    doc! { "changes": all }
-}
-
-/// Changes of records as they were sent.
-///
-/// # Errors
-/// [`ErrorKind::Invalid`].
-pub fn alterations_of(sent: &Document) -> Result<Vec<Alteration>> {
-    let time = |sent: &Document, field: &str| sent.contains_key(field).then(|| number(sent, field));
-    let one = |sent: &Document| {
-        let added = pairs(sent, "add")?.into_iter();
-        let added = added.map(|(path, amount)| Ok((path, required(amount.as_i64(), "value")?)));
-        Ok(Alteration {
-            id: text(sent, "id")?,
-            conditions: conditions_of(sent)?,
-            change: Change {
-                state: text(sent, "state").ok(),
-                owner: text(sent, "owner").ok(),
-                due: time(sent, "due"),
-                expires: time(sent, "expires"),
-                set: update_of(&sub(sent, "set")?)?.set,
-                add: added.collect::<Result<_>>()?,
-            },
-        })
-    };
-    array(sent, "changes")?.iter().map(one).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::frame::{Columns, Filter};
     use proptest::prelude::*;
-
-    #[test]
-    fn paths_carry_any_name() {
-        let key = Key::new("b", "data/", "a//b/../ü%2F?");
-        let path = object_path(&key, "rows");
-        let parts: Vec<&str> = path.split('/').collect();
-        assert_eq!(parts[..4], ["", "api", "v1", "store"]);
-        assert_eq!(prefix_of(parts[4]).unwrap(), "data/");
-        assert_eq!(decoded(parts[5]).unwrap(), key.name);
-        assert_eq!(parts[6], "rows");
-        assert_eq!(prefix_of("other%2F").unwrap(), "other/");
-        assert_eq!(prefix_of("other"), None);
-    }
 
     #[test]
     fn what_is_sent_is_what_is_read() {
@@ -579,22 +378,6 @@ mod tests {
                 ..wanted
             }
         );
-        let altered = Alteration {
-            id: "1".to_owned(),
-            conditions: vec![When {
-                due_by: Some(7),
-                ..When::states(&["A"])
-            }],
-            change: Change {
-                due: Some(None),
-                expires: Some(Some(9)),
-                add: vec![("n".to_owned(), -2)],
-                set: vec![("x".to_owned(), Bson::Null)],
-                ..Change::default()
-            },
-        };
-        let sent = alterations(std::slice::from_ref(&altered));
-        assert_eq!(alterations_of(&sent).unwrap(), [altered]);
     }
 
     #[test]
