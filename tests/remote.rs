@@ -540,3 +540,45 @@ fn who_changes_what_is_logged() {
     );
     assert!(!log.contains(&key), "{log}");
 }
+
+/// What Polars asks of rows behind a server is asked of the server, and nothing is missed.
+#[test]
+fn predicates_run_on_the_server() {
+    let om = Om::behind_a_server(&[]);
+    let rows: String = (0..2_000)
+        .map(|row| match row % 7 {
+            0 => format!("{row},,w{row}\n"),
+            _ => format!("{row},{}.5,w{row}\n", row % 100),
+        })
+        .collect();
+    let file = om.file("t.csv", format!("id,x,word\n{rows}"));
+    om.ok(&["datasets", "put", &file, "t"]);
+    let local = Om::here();
+    local.ok(&["datasets", "put", &file, "t"]);
+    for (condition, pushed) in [
+        ("x > 98", true),
+        ("not x < 98 or id = 7", true),
+        ("word = 'w5' and length(word) = 2", true),
+        ("word in ('w1', 'w1999', 'none')", true),
+        ("x is null and id < 30", true),
+        ("length(word) = 2", false),
+    ] {
+        let statement = format!("select id, word from t where {condition} order by id");
+        let command = ["-vv", "datasets", "sql", &statement, "-o", "csv"];
+        let (there, here) = (om.run(&command), local.run(&command));
+        assert_eq!(
+            (there.code, here.code),
+            (0, 0),
+            "{condition}: {}",
+            there.stderr
+        );
+        assert!(
+            here.stdout.lines().count() > 1,
+            "{condition}: {}",
+            here.stdout
+        );
+        assert_eq!(there.stdout, here.stdout, "{condition}");
+        let told = there.stderr.contains("Polars: where");
+        assert_eq!(told, pushed, "{condition}: {}", there.stderr);
+    }
+}

@@ -6,12 +6,15 @@ mod expression;
 mod keyword;
 mod lexer;
 mod literal;
+pub(crate) mod operand;
 mod order;
 mod plan;
+mod predicate;
 #[cfg(test)]
 mod tests;
 
 pub use order::Order;
+pub use predicate::finding;
 
 use crate::error::Result;
 use serde::{Deserialize, Serialize};

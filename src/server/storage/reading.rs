@@ -183,9 +183,13 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
         let names = columns.iter().filter_map(Bson::as_str);
         names.map(col).collect::<Vec<_>>()
     });
+    let filter = wire::query_of(&body, "where")?.filter;
+    let condition = filter
+        .map(|filter| filter.to_expr(frame::schema(&mut planned.frame.clone())?.as_ref()))
+        .transpose()?;
     let tag = planned.tag.clone();
     let stream = move |to: &mut dyn Write| -> Result<()> {
-        let whole = skip == 0 && limit.is_none() && columns.is_none();
+        let whole = skip == 0 && limit.is_none() && columns.is_none() && condition.is_none();
         let ready = || {
             planned
                 .batches
@@ -197,6 +201,9 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
             Some(batches) => Rows::Arriving(batches()?),
             None => {
                 let mut frame = planned.frame.clone();
+                if let Some(condition) = condition {
+                    frame = frame.filter(condition);
+                }
                 if skip > 0 || limit.is_some() {
                     let limit = limit.and_then(|limit| u32::try_from(limit).ok());
                     frame = frame.slice(skip, limit.unwrap_or(u32::MAX));

@@ -4,7 +4,8 @@
 
 use super::RemoteStorage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{Query, through_polars};
+use crate::frame::filter::finding;
+use crate::frame::{Filter, Query, through_polars};
 use crate::remote::rows::decoded;
 use crate::remote::{Ask, Pieces, wire};
 use crate::storage::{Batches, Metadata, Scan};
@@ -44,7 +45,7 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
     });
     let batches: Batches = {
         let table = table.clone();
-        Box::new(move || Ok(Box::new(table.batches(None, None)?)))
+        Box::new(move || Ok(Box::new(table.batches(Wanted::default())?)))
     };
     let arguments = ScanArgsAnonymous {
         schema: Some(table.schema.clone()),
@@ -62,6 +63,14 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
     })
 }
 
+/// What of the rows of a plan is sent: those of `filter`, of these the first ones.
+#[derive(Default)]
+struct Wanted {
+    filter: Option<Filter>,
+    columns: Option<Vec<String>>,
+    limit: Option<u64>,
+}
+
 /// The rows of a plan on a server.
 #[derive(Clone)]
 struct Table {
@@ -72,11 +81,10 @@ struct Table {
 }
 
 impl Table {
-    fn batches(&self, columns: Option<&[String]>, limit: Option<u64>) -> Result<RemoteBatches> {
+    fn batches(&self, wanted: Wanted) -> Result<RemoteBatches> {
         let mut batches = RemoteBatches {
             table: self.clone(),
-            columns: columns.map(<[String]>::to_vec),
-            limit,
+            wanted,
             tag: None,
             pieces: None,
             rows: 0,
@@ -87,9 +95,9 @@ impl Table {
         Ok(batches)
     }
 
-    fn read(&self, columns: Option<&[String]>, limit: Option<u64>) -> Result<DataFrame> {
+    fn read(&self, wanted: Wanted) -> Result<DataFrame> {
         let mut whole: Option<DataFrame> = None;
-        for batch in self.batches(columns, limit)? {
+        for batch in self.batches(wanted)? {
             let batch = batch?;
             match &mut whole {
                 None => whole = Some(batch),
@@ -107,6 +115,10 @@ impl Table {
 impl AnonymousScan for Table {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn allows_predicate_pushdown(&self) -> bool {
+        true
     }
 
     fn allows_projection_pushdown(&self) -> bool {
@@ -128,9 +140,19 @@ impl AnonymousScan for Table {
             .n_rows
             .filter(|_| arguments.predicate.is_none())
             .map(|rows| rows as u64);
-        let frame = self
-            .read(columns.as_deref(), limit)
-            .map_err(through_polars)?;
+        let filter = arguments
+            .predicate
+            .as_ref()
+            .and_then(|predicate| finding(predicate, &self.schema));
+        if let Some(filter) = &filter {
+            tracing::debug!("Polars: where {filter}");
+        }
+        let wanted = Wanted {
+            filter,
+            columns: columns.clone(),
+            limit,
+        };
+        let frame = self.read(wanted).map_err(through_polars)?;
         let frame = match columns {
             Some(columns) => frame.select(columns)?,
             None => frame,
@@ -148,8 +170,7 @@ impl AnonymousScan for Table {
 /// Rows as they come.
 struct RemoteBatches {
     table: Table,
-    columns: Option<Vec<String>>,
-    limit: Option<u64>,
+    wanted: Wanted,
     /// The state of the object that is read.
     tag: Option<String>,
     pieces: Option<Pieces>,
@@ -167,10 +188,17 @@ impl RemoteBatches {
             "scan": &self.table.scan,
             "skip": i64::try_from(self.rows).unwrap_or(i64::MAX),
         };
-        if let Some(columns) = &self.columns {
+        if let Some(filter) = &self.wanted.filter {
+            let query = Query {
+                filter: Some(filter.clone()),
+                ..Query::default()
+            };
+            body.insert("where", wire::query(&query)?);
+        }
+        if let Some(columns) = &self.wanted.columns {
             body.insert("columns", columns.as_slice());
         }
-        if let Some(limit) = self.limit {
+        if let Some(limit) = self.wanted.limit {
             body.insert("limit", i64::try_from(limit).unwrap_or(i64::MAX));
         }
         if let Some(tag) = &self.tag {

@@ -2,11 +2,11 @@
 
 use super::compare::compare;
 use super::condition::Condition;
-use super::operand::{literal, values};
 use super::place::Place;
 use super::predicate::{Pushed, Side, Translator};
 use super::text;
 use crate::frame::filter::Order;
+use crate::frame::filter::operand::{literal, values};
 use polars::prelude::{DataType, Expr};
 
 impl Translator<'_> {

@@ -13,7 +13,6 @@ mod compare;
 mod condition;
 mod group;
 mod membership;
-mod operand;
 mod place;
 mod predicate;
 mod sort;

@@ -6,11 +6,11 @@
 
 use super::compare::compare;
 use super::condition::Condition;
-use super::operand::{literal, operands, order};
 use super::place::Place;
 use super::text::{self, Part};
 use crate::frame::bson::Field;
 use crate::frame::filter::Order;
+use crate::frame::filter::operand::{literal, operands, order};
 use bson::{Bson, doc};
 use polars::lazy::dsl::{
     BooleanFunction, DataTypeExpr, FunctionExpr, ListFunction, Operator, StringFunction,

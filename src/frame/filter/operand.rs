@@ -1,13 +1,13 @@
 //! Parts of Polars' expressions: operands, comparisons, literals, lists of values.
 
-use crate::frame::filter::Order;
+use super::Order;
 use polars::chunked_array::cast::CastOptions;
 use polars::lazy::dsl::{AggExpr, DataTypeExpr, Operator};
 use polars::prelude::{AnyValue, Expr, LiteralValue, Scalar, Series, lit};
 use std::mem::discriminant;
 
 /// The operands of nested conjunctions, or disjunctions, from left to right.
-pub(super) fn operands(expr: &Expr, conjunction: bool) -> Vec<&Expr> {
+pub(crate) fn operands(expr: &Expr, conjunction: bool) -> Vec<&Expr> {
     let mut found = Vec::new();
     let mut open = vec![expr];
     while let Some(expr) = open.pop() {
@@ -28,7 +28,7 @@ pub(super) fn operands(expr: &Expr, conjunction: bool) -> Vec<&Expr> {
     found
 }
 
-pub(super) fn order(op: Operator) -> Option<Order> {
+pub(crate) fn order(op: Operator) -> Option<Order> {
     Some(match op {
         Operator::Eq => Order::Eq,
         Operator::NotEq => Order::Ne,
@@ -41,7 +41,7 @@ pub(super) fn order(op: Operator) -> Option<Order> {
 }
 
 /// The value of a literal, which the optimiser may have cast.
-pub(super) fn literal(expr: &Expr) -> Option<AnyValue<'static>> {
+pub(crate) fn literal(expr: &Expr) -> Option<AnyValue<'static>> {
     match expr {
         Expr::Alias(inner, _) => literal(inner),
         Expr::Literal(LiteralValue::Scalar(scalar)) => Some(scalar.value().clone()),
@@ -75,7 +75,7 @@ pub(super) fn literal(expr: &Expr) -> Option<AnyValue<'static>> {
 }
 
 /// The values of a list; the optimiser may have made it of a column of them.
-pub(super) fn values(expr: &Expr) -> Option<Series> {
+pub(crate) fn values(expr: &Expr) -> Option<Series> {
     let values = match expr {
         Expr::Alias(inner, _) => return values(inner),
         Expr::Agg(AggExpr::Implode { input, .. }) => return values(input),
