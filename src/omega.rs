@@ -65,10 +65,10 @@ pub struct Omega {
 /// What programs that are started for jobs and scripts are given.
 struct Surroundings {
     python: Python,
-    env: Vec<(String, String)>,
+    env: Arc<[(String, String)]>,
     backends: SharedBackends,
     /// Where packages of scripts are installed.
-    cache: PathBuf,
+    cache: Arc<Path>,
     open_models: OpenModels,
 }
 
@@ -139,11 +139,11 @@ impl Surroundings {
         Surroundings {
             backends: Arc::new(Backends::new(&python, &env, limits, named)),
             python,
-            env,
+            env: env.into(),
             open_models: OpenModels::default(),
             cache: match directories::BaseDirs::new() {
-                Some(user) => user.cache_dir().join("omegaml/scripts"),
-                None => std::env::temp_dir().join("omegaml-scripts"),
+                Some(user) => user.cache_dir().join("omegaml/scripts").into(),
+                None => std::env::temp_dir().join("omegaml-scripts").into(),
             },
         }
     }

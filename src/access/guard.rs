@@ -34,6 +34,10 @@ impl Storage for Guarded {
         self.storage.location()
     }
 
+    fn is_here(&self) -> bool {
+        self.storage.is_here()
+    }
+
     fn find(&self, key: &Key) -> Result<Option<Metadata>> {
         self.rights.check(Role::Read, key)?;
         self.storage.find(key)

@@ -3,10 +3,11 @@
 
 use super::variables::platform;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A Python interpreter, which need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Python(PathBuf);
+pub struct Python(Arc<Path>);
 
 impl Python {
     /// The interpreter; `setting` is `OMEGA_PYTHON`.
@@ -22,7 +23,7 @@ impl Python {
             .or_else(|| environment("CONDA_PREFIX"))
             .or_else(|| on_path("python3"))
             .unwrap_or_else(|| PathBuf::from("python3"));
-        Python(found)
+        Python(found.into())
     }
 
     /// The program.

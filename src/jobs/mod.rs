@@ -29,6 +29,7 @@ use schedule::{Schedule, Zone};
 use std::io::Read;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The largest notebook that is opened.
 const MOST: u64 = 64 << 20;
@@ -41,7 +42,7 @@ pub const RESULTS: &str = "results/";
 pub struct Jobs {
     store: Store,
     python: Python,
-    env: Vec<(String, String)>,
+    env: Arc<[(String, String)]>,
 }
 
 impl Deref for Jobs {
@@ -54,7 +55,7 @@ impl Deref for Jobs {
 
 impl Jobs {
     /// The jobs in `store`; what runs them may need `python`, and is told `env`.
-    pub fn new(store: Store, python: Python, env: Vec<(String, String)>) -> Self {
+    pub fn new(store: Store, python: Python, env: Arc<[(String, String)]>) -> Self {
         Jobs { store, python, env }
     }
 

@@ -41,13 +41,13 @@ impl LocalRuntime {
         let metadata = self.objects.models.metadata(&model.model)?;
         let linked = || tracking::linked(&metadata, LABEL);
         let Some(experiment) = options.experiment.clone().or_else(linked) else {
-            return model.run(&self.objects);
+            return model.run_as(&self.objects, &metadata);
         };
         let (task, args, kwargs) = call.arguments(&Surroundings::default())?;
         let task = TaskMessage::new(&super::task_id(), &task, args, kwargs);
         let user = super::user();
         let mut track = TaskTrack::begin(&self.objects, &experiment, &task, &metadata, &user)?;
-        let outcome = model.run(&self.objects);
+        let outcome = model.run_as(&self.objects, &metadata);
         match &outcome {
             Ok(outcome) => {
                 if let Outcome::Number(score) = outcome {

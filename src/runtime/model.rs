@@ -117,12 +117,16 @@ impl ModelCall {
 
     /// Runs the action on the objects of `om`.
     pub fn run(&self, om: &Objects) -> Result<Outcome> {
-        let metadata = om.models.metadata(&self.model)?;
+        self.run_as(om, &om.models.metadata(&self.model)?)
+    }
+
+    /// Runs the action of the model with this metadata.
+    pub(super) fn run_as(&self, om: &Objects, metadata: &Metadata) -> Result<Outcome> {
         let object = metadata.key.to_string();
         if metadata.kind != RUNS_HERE {
-            return super::external::run(self, om, &metadata).map_err(|error| error.on(object));
+            return super::external::run(self, om, metadata).map_err(|error| error.on(object));
         }
-        self.dispatch(om, &metadata)
+        self.dispatch(om, metadata)
             .map_err(|error| error.on(object))
     }
 

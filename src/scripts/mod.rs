@@ -20,8 +20,9 @@ use crate::store::{Name, PutMode, Store};
 use bson::{Document, doc};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 /// A package whose archive is stored.
 const PACKAGE: &str = "python.package";
@@ -38,8 +39,8 @@ const JUPYTER: &str = include_str!("jupyter.py");
 pub struct Scripts {
     store: Store,
     python: Python,
-    env: Vec<(String, String)>,
-    cache: PathBuf,
+    env: Arc<[(String, String)]>,
+    cache: Arc<Path>,
 }
 
 impl Deref for Scripts {
@@ -53,7 +54,12 @@ impl Deref for Scripts {
 impl Scripts {
     /// The scripts in `store`, run by `python`, told `env`; installed packages are kept
     /// below `cache`.
-    pub fn new(store: Store, python: Python, env: Vec<(String, String)>, cache: PathBuf) -> Self {
+    pub fn new(
+        store: Store,
+        python: Python,
+        env: Arc<[(String, String)]>,
+        cache: Arc<Path>,
+    ) -> Self {
         Scripts {
             store,
             python,

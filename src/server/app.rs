@@ -135,6 +135,12 @@ impl App {
         })
     }
 
+    /// Whether predictions wait for nothing but this machine.
+    pub fn predicts_here(&self) -> bool {
+        let elsewhere = self.workers.as_ref().is_some_and(|workers| workers.run_all);
+        self.om.storage().is_here() && !elsewhere
+    }
+
     /// Ends what goes on for long.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::app::App;
 use super::metrics::Metrics;
+use super::quick::Quick;
 use super::reply::{Failure, Reply};
 use super::request::Request;
 use super::route::Route;
@@ -20,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +53,7 @@ pub struct Shared {
     limits: Limits,
     cors: CorsLayer,
     metrics: Metrics,
+    quick: Quick,
     requests: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     /// Kilobytes that bodies may take together.
@@ -78,6 +81,7 @@ impl Shared {
                 .allow_headers(tower_http::cors::AllowHeaders::mirror_request()),
         };
         Ok(Shared {
+            quick: Quick::new(app.predicts_here()),
             app: Arc::new(app),
             tls,
             requests: Arc::new(Semaphore::new(limits.requests)),
@@ -308,9 +312,29 @@ async fn run(
         return busy();
     };
     let app = shared.app.clone();
-    let work = tokio::task::spawn_blocking(move || (app.answer(&request, &route), Some(turn)));
-    match tokio::time::timeout(shared.limits.answer_time, work).await {
-        Ok(Ok(answered)) => answered,
+    let key = shared.quick.key(&request, &route);
+    let is_quick = key.as_deref().is_some_and(|key| shared.quick.is(key));
+    let work = move || {
+        let began = Instant::now();
+        let reply = app.answer(&request, &route);
+        // The turn ends with the work, however long anybody waits for it.
+        (reply, began.elapsed(), turn)
+    };
+    let answered = match is_quick {
+        true => Ok(catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it has panicked".to_owned())),
+        false => {
+            let work = tokio::task::spawn_blocking(work);
+            let work = tokio::time::timeout(shared.limits.answer_time, work).await;
+            work.map(|done| done.map_err(|error| error.to_string()))
+        }
+    };
+    match answered {
+        Ok(Ok((reply, took, turn))) => {
+            if let Some(key) = key {
+                shared.quick.took(key, took);
+            }
+            (reply, Some(turn))
+        }
         Ok(Err(error)) => {
             tracing::error!("a request could not be answered: {error}");
             (Failure::new(500, "Internal Server Error").to_reply(), None)

@@ -16,6 +16,7 @@ mod metrics;
 mod models;
 mod orient;
 mod pages;
+mod quick;
 mod reply;
 mod request;
 mod route;

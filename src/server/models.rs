@@ -82,7 +82,8 @@ pub fn action(call: &Call<'_>, name: &str, action: &str) -> Result<Reply, Failur
 /// What the body and the query ask of the model.
 fn wanted(call: &Call<'_>, name: &str, action: &str) -> Result<ModelCall, Failure> {
     let request = call.request;
-    let body = request.fields()?;
+    let mut body = request.fields()?;
+    let inline = body.remove("data").filter(|data| !data.is_null());
     let mut model = ModelCall::new(name, Action::parse(action)?);
     let named = |key: &str| {
         let text = body
@@ -92,7 +93,6 @@ fn wanted(call: &Call<'_>, name: &str, action: &str) -> Result<ModelCall, Failur
         let text = text.filter(|text| !text.is_empty());
         text.map(|text| Input::Name(text.to_owned()))
     };
-    let inline = body.get("data").filter(|data| !data.is_null());
     model.x = match inline {
         Some(data) => Some(Input::Inline(rows(call, name, data, &body)?)),
         None => named("datax"),
@@ -114,7 +114,7 @@ fn wanted(call: &Call<'_>, name: &str, action: &str) -> Result<ModelCall, Failur
 fn rows(
     call: &Call<'_>,
     model: &str,
-    data: &Value,
+    data: Value,
     body: &Map<String, Value>,
 ) -> Result<Value, Failure> {
     let columns: Vec<String> = match body.get("columns") {
@@ -122,7 +122,7 @@ fn rows(
         Some(Value::String(name)) => vec![name.clone()],
         _ => return Err(Failure::exception("KeyError", "None")),
     };
-    let table = table(data)?;
+    let mut table = table(data)?;
     let missing: Vec<&String> = columns
         .iter()
         .filter(|name| table.iter().all(|(column, _)| column != *name))
@@ -141,36 +141,44 @@ fn rows(
         };
         return Err(Failure::raised("KeyError", &message));
     }
-    let numeric = numeric_fields(call, model)?;
-    let mut chosen: Vec<(&String, Vec<Value>)> = Vec::with_capacity(columns.len());
-    for name in &columns {
-        let cells = table.iter().find(|(column, _)| column == name);
-        let cells = cells.map(|(_, cells)| cells.clone()).unwrap_or_default();
-        let cells = match numeric.iter().any(|field| field == name) {
-            true => cells.into_iter().map(number).collect::<Result<_, _>>()?,
-            false => cells,
-        };
-        chosen.push((name, cells));
+    let mut chosen: Vec<Column> = Vec::with_capacity(columns.len());
+    for (at, name) in columns.iter().enumerate() {
+        let again = columns.iter().skip(at + 1).any(|other| other == name);
+        let cells = table.iter_mut().find(|(column, _)| column == name);
+        let cells = cells.map(|(_, cells)| match again {
+            true => cells.clone(),
+            false => std::mem::take(cells),
+        });
+        chosen.push((name.clone(), cells.unwrap_or_default()));
     }
-    let height = chosen.first().map_or(0, |(_, cells)| cells.len());
+    // Only text may have to become numbers.
+    let texts = |(_, cells): &Column| cells.iter().any(Value::is_string);
+    if chosen.iter().any(texts) {
+        let numeric = numeric_fields(call, model)?;
+        for (name, cells) in &mut chosen {
+            if numeric.contains(name) {
+                cells.iter_mut().try_for_each(number)?;
+            }
+        }
+    }
     if let Some(shape) = body.get("shape") {
         return reshaped(shape, &chosen);
     }
-    let row = |at: usize| {
-        let cells = chosen.iter();
-        let cells = cells.map(|(name, cells)| {
-            (
-                (*name).clone(),
-                cells.get(at).cloned().unwrap_or(Value::Null),
-            )
-        });
+    let height = chosen.first().map_or(0, |(_, cells)| cells.len());
+    let mut chosen: Vec<_> = chosen
+        .into_iter()
+        .map(|(name, cells)| (name, cells.into_iter()))
+        .collect();
+    let mut row = || {
+        let cells = chosen.iter_mut();
+        let cells = cells.map(|(name, cells)| (name.clone(), cells.next().unwrap_or(Value::Null)));
         Value::Object(cells.collect())
     };
-    Ok((0..height).map(row).collect())
+    Ok((0..height).map(|_| row()).collect())
 }
 
 /// Each value of the one column, flattened to a row of its own: models take two dimensions.
-fn reshaped(shape: &Value, chosen: &[(&String, Vec<Value>)]) -> Result<Value, Failure> {
+fn reshaped(shape: &Value, chosen: &[Column]) -> Result<Value, Failure> {
     let [(_, cells)] = chosen else {
         return Err(Failure::raised(
             "ValueError",
@@ -229,30 +237,32 @@ fn numeric_fields(call: &Call<'_>, model: &str) -> Result<Vec<String>, Failure> 
 }
 
 /// A cell of a numeric column; text is read as numpy reads it.
-fn number(cell: Value) -> Result<Value, Failure> {
-    match cell {
-        Value::String(text) => match text.trim().parse::<f64>() {
-            Ok(number) => Ok(json!(number)),
-            Err(_) => Err(Failure::raised(
-                "ValueError",
-                &format!("could not convert string to float: {}", repr::quoted(&text)),
-            )),
-        },
-        other => Ok(other),
+fn number(cell: &mut Value) -> Result<(), Failure> {
+    if let Value::String(text) = cell {
+        *cell = match text.trim().parse::<f64>() {
+            Ok(number) => json!(number),
+            Err(_) => {
+                return Err(Failure::raised(
+                    "ValueError",
+                    &format!("could not convert string to float: {}", repr::quoted(text)),
+                ));
+            }
+        };
     }
+    Ok(())
 }
 
 type Column = (String, Vec<Value>);
 
 /// The columns that pandas' `DataFrame(data)` has.
-fn table(data: &Value) -> Result<Vec<Column>, Failure> {
+fn table(data: Value) -> Result<Vec<Column>, Failure> {
     let mut columns: Vec<Column> = Vec::new();
     match data {
         Value::Object(fields) => {
             for (name, cells) in fields {
                 let cells = match cells {
-                    Value::Array(cells) => cells.clone(),
-                    Value::Object(cells) => cells.values().cloned().collect(),
+                    Value::Array(cells) => cells,
+                    Value::Object(cells) => cells.into_iter().map(|(_, cell)| cell).collect(),
                     _ => {
                         return Err(Failure::raised(
                             "ValueError",
@@ -260,7 +270,7 @@ fn table(data: &Value) -> Result<Vec<Column>, Failure> {
                         ));
                     }
                 };
-                columns.push((name.clone(), cells));
+                columns.push((name, cells));
             }
             let mut heights = columns.iter().map(|(_, cells)| cells.len());
             let first = heights.next();
@@ -272,16 +282,15 @@ fn table(data: &Value) -> Result<Vec<Column>, Failure> {
             }
         }
         Value::Array(rows) => {
-            for (at, row) in rows.iter().enumerate() {
+            let named = rows.iter().any(Value::is_object);
+            for (at, row) in rows.into_iter().enumerate() {
                 let cells: Vec<(String, Value)> = match row {
-                    Value::Object(fields) => {
-                        fields.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
-                    }
+                    Value::Object(fields) => fields.into_iter().collect(),
                     Value::Array(cells) => {
-                        let cells = cells.iter().cloned().enumerate();
+                        let cells = cells.into_iter().enumerate();
                         cells.map(|(at, cell)| (at.to_string(), cell)).collect()
                     }
-                    cell => vec![("0".to_owned(), cell.clone())],
+                    cell => vec![("0".to_owned(), cell)],
                 };
                 for (name, cell) in cells {
                     let known = columns.iter().position(|(column, _)| *column == name);
@@ -298,7 +307,7 @@ fn table(data: &Value) -> Result<Vec<Column>, Failure> {
                 }
             }
             // Lists have numbers for columns, which no name in JSON is equal to.
-            if !rows.iter().any(Value::is_object) {
+            if !named {
                 columns.clear();
             }
         }

@@ -44,12 +44,19 @@ use polars::prelude::{DataFrame, LazyFrame};
 use records::Records;
 use regex::Regex;
 use std::fmt::Debug;
+use std::fs::File;
 use std::io::{Read, Seek};
+use std::sync::Arc;
 
 /// Stores objects: metadata, rows, documents, blobs.
 pub trait Storage: Debug + Send + Sync {
     /// Where this storage is, for people; holds no secret.
     fn location(&self) -> String;
+
+    /// Whether nothing but this machine's disk is waited for.
+    fn is_here(&self) -> bool {
+        false
+    }
 
     /// The metadata under `key`, if there is such an object.
     fn find(&self, key: &Key) -> Result<Option<Metadata>>;
@@ -241,6 +248,8 @@ pub struct Scan {
     /// The rows of `frame` in batches, in order, at least one; for storages whose frames
     /// Polars can only read as a whole.
     pub batches: Option<Batches>,
+    /// The Parquet files that `frame` is all rows and columns of, in order, where it is.
+    pub files: Option<Arc<[File]>>,
     /// The command that runs inside a database to make the rows, where there is one.
     pub command: Option<Document>,
     /// What Polars does on a server to make the rows, where there is one.

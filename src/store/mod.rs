@@ -54,7 +54,7 @@ fn full_name(source: &Metadata, name: String) -> String {
 pub struct Store {
     storage: Arc<dyn Storage>,
     progress: Arc<dyn Progress>,
-    bucket: String,
+    bucket: Arc<str>,
     prefix: &'static str,
     opener: Option<Arc<dyn Opener>>,
 }
@@ -85,7 +85,7 @@ impl Store {
         Store {
             storage,
             progress,
-            bucket: bucket.to_owned(),
+            bucket: bucket.into(),
             prefix,
             opener: None,
         }

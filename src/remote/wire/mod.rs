@@ -28,6 +28,15 @@ pub const ARROW: &str = "application/vnd.apache.arrow.stream";
 /// Media type of bytes.
 pub const BYTES: &str = "application/octet-stream";
 
+/// The header that says how rows come, unless as Arrow.
+pub const ROWS: &str = "x-om-rows";
+
+/// How rows come: as the Parquet files that they are stored in.
+pub const PARQUET: &str = "parquet";
+
+/// Bytes of files that are sent as they are stored, at the most.
+pub const FILES: u64 = 32 << 20;
+
 /// The header with the SHA-256 of a body, as RFC 9530 has it.
 pub const DIGEST: &str = "content-digest";
 

@@ -14,7 +14,9 @@ use crate::storage::{Batches, Key, Metadata, Stats};
 use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use moka::sync::Cache;
 use polars::prelude::{DataFrame, LazyFrame, col};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,6 +99,8 @@ struct Planned {
     frame: LazyFrame,
     rest: Query,
     batches: Mutex<Option<Batches>>,
+    /// The files that hold the rows as they are, small enough to be sent as they are.
+    files: Option<Arc<[File]>>,
     command: Option<Document>,
 }
 
@@ -110,11 +114,13 @@ fn planned(call: &Call<'_>, metadata: &Metadata, query: &Query) -> Result<Planne
         frame: scan.frame.clone(),
         rest: Query::default(),
         batches: Mutex::new(None),
+        files: None,
         command: scan.command,
     };
     if scan.rest == Query::default() {
         return Ok(Planned {
             batches: Mutex::new(scan.batches),
+            files: scan.files.filter(|files| are_small(files)),
             ..planned
         });
     }
@@ -188,8 +194,17 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
         .map(|filter| filter.to_expr(frame::schema(&mut planned.frame.clone())?.as_ref()))
         .transpose()?;
     let tag = planned.tag.clone();
+    let whole = skip == 0 && limit.is_none() && columns.is_none() && condition.is_none();
+    if let Some(files) = planned.files.clone()
+        && whole
+        && body.get_bool("files").unwrap_or(false)
+    {
+        let stream = move |to: &mut dyn Write| as_stored(&files, to);
+        return Ok(Reply::streamed(pieces::MEDIA_TYPE, in_pieces(stream))
+            .header("etag", tag)
+            .header(wire::ROWS, wire::PARQUET));
+    }
     let stream = move |to: &mut dyn Write| -> Result<()> {
-        let whole = skip == 0 && limit.is_none() && columns.is_none() && condition.is_none();
         let ready = || {
             planned
                 .batches
@@ -221,6 +236,40 @@ pub fn rows(call: &Call<'_>, key: &Key) -> Result<Reply> {
         Ok(())
     };
     Ok(Reply::streamed(pieces::MEDIA_TYPE, in_pieces(stream)).header("etag", tag))
+}
+
+/// Whether files may be sent as they are: who asks keeps them in memory.
+fn are_small(files: &[File]) -> bool {
+    let sizes = files
+        .iter()
+        .map(|file| file.metadata().map(|file| file.len()));
+    let total: io::Result<u64> = sizes.sum();
+    total.is_ok_and(|total| total <= wire::FILES)
+}
+
+/// The lengths of files, and their bytes one behind the other.
+fn as_stored(files: &[File], to: &mut dyn Write) -> Result<()> {
+    let unreadable = || "the rows cannot be read";
+    let mut lengths = Vec::with_capacity(files.len());
+    for file in files {
+        let length = file.metadata().context(unreadable)?.len();
+        lengths.push(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+    send(to, &wire::bytes(&doc! { "lengths": &lengths })?)?;
+    let mut part = vec![0; STEP];
+    for (file, length) in files.iter().zip(lengths) {
+        let mut at = 0;
+        let length = length.unsigned_abs();
+        while at < length {
+            let wanted = usize::try_from(length - at).unwrap_or(STEP).min(STEP);
+            let part = part.get_mut(..wanted).unwrap_or_default();
+            // Others read the same file, each from its own place.
+            file.read_exact_at(part, at).context(unreadable)?;
+            send(to, part)?;
+            at += wanted as u64;
+        }
+    }
+    Ok(())
 }
 
 /// The rows as a file in a format of the asker's choice.

@@ -132,6 +132,10 @@ impl Storage for EmbeddedStorage {
         self.layout.root().display().to_string()
     }
 
+    fn is_here(&self) -> bool {
+        true
+    }
+
     fn find(&self, key: &Key) -> Result<Option<Metadata>> {
         let object = self
             .database

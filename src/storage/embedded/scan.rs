@@ -72,6 +72,8 @@ pub(super) fn scan(
         glob: false,
         ..ScanArgsParquet::default()
     };
+    let as_stored = plan.is_everything() && window.is_none() && rest == Query::default();
+    let stored = as_stored.then(|| files.clone());
     let mut frame = LazyFrame::scan_parquet_sources(ScanSources::Files(files), arguments)
         .context(|| "cannot read the rows")
         .map_err(|error| error.on(key.clone()))?;
@@ -99,6 +101,7 @@ pub(super) fn scan(
         frame,
         rest,
         batches: None,
+        files: stored,
         command: None,
         plan: None,
     })

@@ -53,6 +53,7 @@ pub(super) fn scan(storage: &MongoStorage, metadata: &Metadata, query: &Query) -
         frame,
         rest,
         batches: Some(batches),
+        files: None,
         command: Some(command),
         plan: None,
     })

@@ -130,6 +130,7 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
         frame: table(storage, &metadata.key)?.lazy(),
         rest: query.clone(),
         batches: None,
+        files: None,
         command: None,
         plan: None,
     })

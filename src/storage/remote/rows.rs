@@ -3,16 +3,16 @@
 //! if the object is still the same.
 
 use super::RemoteStorage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::filter::finding;
-use crate::frame::{Filter, Query, through_polars};
+use crate::frame::{Filter, Query, Rows, through_polars};
 use crate::remote::rows::decoded;
 use crate::remote::{Ask, Pieces, wire};
 use crate::storage::{Batches, Metadata, Scan};
 use bson::doc;
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, LazyFrame, PolarsResult,
-    ScanArgsAnonymous, SchemaRef,
+    AnonymousScan, AnonymousScanArgs, DataFrame, HiveOptions, IntoLazy, LazyFrame, PolarsResult,
+    ScanArgsAnonymous, ScanArgsParquet, ScanSources, SchemaRef,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
     });
     let batches: Batches = {
         let table = table.clone();
-        Box::new(move || Ok(Box::new(table.batches(Wanted::default())?)))
+        Box::new(move || table.batches(Wanted::default()))
     };
     let arguments = ScanArgsAnonymous {
         schema: Some(table.schema.clone()),
@@ -58,13 +58,14 @@ pub(super) fn scan(storage: &RemoteStorage, metadata: &Metadata, query: &Query) 
         frame,
         rest: wire::query_of(&plan, "rest")?,
         batches: Some(batches),
+        files: None,
         command: plan.get_document("command").ok().cloned(),
         plan: plan.get_str("plan").ok().map(str::to_owned),
     })
 }
 
 /// What of the rows of a plan is sent: those of `filter`, of these the first ones.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Wanted {
     filter: Option<Filter>,
     columns: Option<Vec<String>>,
@@ -81,7 +82,7 @@ struct Table {
 }
 
 impl Table {
-    fn batches(&self, wanted: Wanted) -> Result<RemoteBatches> {
+    fn batches(&self, wanted: Wanted) -> Result<crate::frame::Batches> {
         let mut batches = RemoteBatches {
             table: self.clone(),
             wanted,
@@ -91,8 +92,13 @@ impl Table {
             breaks: 0,
             done: false,
         };
-        batches.start()?;
-        Ok(batches)
+        match batches.start()? {
+            Form::Arrow => Ok(Box::new(batches)),
+            Form::Files => {
+                tracing::debug!("the rows come in the files that they are stored in");
+                Rows::from(batches.files()?).batches()
+            }
+        }
     }
 
     fn read(&self, wanted: Wanted) -> Result<DataFrame> {
@@ -167,6 +173,14 @@ impl AnonymousScan for Table {
     }
 }
 
+/// How rows come.
+enum Form {
+    /// In batches.
+    Arrow,
+    /// In the files that they are stored in.
+    Files,
+}
+
 /// Rows as they come.
 struct RemoteBatches {
     table: Table,
@@ -182,7 +196,7 @@ struct RemoteBatches {
 
 impl RemoteBatches {
     /// Asks for the rows that have not come yet.
-    fn start(&mut self) -> Result<()> {
+    fn start(&mut self) -> Result<Form> {
         let key = &self.table.metadata.key;
         let mut body = doc! {
             "scan": &self.table.scan,
@@ -198,6 +212,9 @@ impl RemoteBatches {
         if let Some(columns) = &self.wanted.columns {
             body.insert("columns", columns.as_slice());
         }
+        if self.rows == 0 && self.wanted == Wanted::default() {
+            body.insert("files", true);
+        }
         if let Some(limit) = self.wanted.limit {
             body.insert("limit", i64::try_from(limit).unwrap_or(i64::MAX));
         }
@@ -210,8 +227,75 @@ impl RemoteBatches {
             .document(&body)?;
         let answer = self.table.storage.server.ask(&ask)?;
         self.tag = answer.header("etag").map(str::to_owned);
+        let form = match answer.header(wire::ROWS) {
+            Some(wire::PARQUET) => Form::Files,
+            _ => Form::Arrow,
+        };
         self.pieces = Some(Pieces::of(answer.body));
-        Ok(())
+        Ok(form)
+    }
+
+    /// The files, of which the first answer has come. They are small: after a break they
+    /// come anew.
+    fn files(&mut self) -> Result<LazyFrame> {
+        let files = loop {
+            match self.whole_files() {
+                Err(error) if self.goes_on(&error) => match self.start()? {
+                    Form::Files => {}
+                    Form::Arrow => return Err(error),
+                },
+                files => break files?,
+            }
+        };
+        let arguments = ScanArgsParquet {
+            hive_options: HiveOptions::new_disabled(),
+            glob: false,
+            ..ScanArgsParquet::default()
+        };
+        let sources = ScanSources::Buffers(files.into_iter().map(Into::into).collect());
+        LazyFrame::scan_parquet_sources(sources, arguments)
+            .context(|| "the rows that were sent are not understood")
+    }
+
+    fn whole_files(&mut self) -> Result<Vec<Vec<u8>>> {
+        let malformed = || Error::invalid("the rows that were sent are not understood");
+        let mut pieces = self.pieces.take().ok_or_else(malformed)?;
+        let first = pieces.next().ok_or_else(malformed)??;
+        let lengths = wire::document(&first)?;
+        let lengths = lengths.get_array("lengths").map_err(|_| malformed())?;
+        let lengths = lengths
+            .iter()
+            .map(|length| u64::try_from(length.as_i64()?).ok());
+        let lengths: Vec<u64> = lengths.collect::<Option<_>>().ok_or_else(malformed)?;
+        if lengths.iter().sum::<u64>() > wire::FILES {
+            return Err(malformed());
+        }
+        let mut files = Vec::with_capacity(lengths.len());
+        let mut waiting = Vec::new();
+        for length in lengths {
+            let length = usize::try_from(length).map_err(|_| malformed())?;
+            let mut file = std::mem::take(&mut waiting);
+            while file.len() < length {
+                file.extend(pieces.next().ok_or_else(malformed)??);
+            }
+            waiting = file.split_off(length);
+            files.push(file);
+        }
+        match (pieces.next(), waiting.is_empty()) {
+            (None, true) => Ok(files),
+            (Some(Err(error)), _) => Err(error),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// Whether it is worth asking again after an error.
+    fn goes_on(&mut self, error: &Error) -> bool {
+        if error.kind() != ErrorKind::Unreachable || self.tag.is_none() {
+            return false;
+        }
+        self.breaks += 1;
+        tracing::debug!("rows after {} are asked for again: {error}", self.rows);
+        self.breaks < ATTEMPTS
     }
 
     fn read(&mut self) -> Result<Option<DataFrame>> {
@@ -228,14 +312,7 @@ impl RemoteBatches {
                     self.rows += frame.height() as u64;
                     return Ok(Some(frame));
                 }
-                Err(error) if error.kind() == ErrorKind::Unreachable && self.tag.is_some() => {
-                    self.breaks += 1;
-                    if self.breaks >= ATTEMPTS {
-                        return Err(error);
-                    }
-                    tracing::debug!("rows after {} are asked for again: {error}", self.rows);
-                    self.pieces = None;
-                }
+                Err(error) if self.goes_on(&error) => self.pieces = None,
                 Err(error) => return Err(error),
             }
         }

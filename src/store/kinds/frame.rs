@@ -122,6 +122,7 @@ impl Backend for Frames {
             frame,
             rest,
             batches,
+            files: _,
             command,
             plan,
         } = storage.scan(metadata, &asked)?;
