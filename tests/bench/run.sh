@@ -32,6 +32,7 @@ case " ${*:-server} " in *" server "*)
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq wrk hey >/dev/null
   fi
   [ -x "$home/peers/bin/mlflow" ] || "$home/peers/bin/pip" install -q mlflow
+  "$home/peers/bin/python" -c 'import pymongo' 2>/dev/null || "$home/peers/bin/pip" install -q pymongo
   python=${OM_TEST_SERVERS:-$HOME/.cache/om-test-servers}/om-venv/bin
   [ -x "$python/gunicorn" ] || "$python/pip" install -q gunicorn
 esac
