@@ -14,7 +14,7 @@ fn jobs(both: &Both) -> Jobs {
     let storage = Arc::from(stores::open(&both.url));
     let store = Store::new(storage, Arc::new(Silent), "omegaml", "jobs/");
     let python = python::program("python");
-    Jobs::new(store, Interpreter::new(python.to_str()), Vec::new())
+    Jobs::new(store, Interpreter::new(python.to_str()), Vec::new().into())
 }
 
 #[test]
