@@ -135,6 +135,13 @@ fn works(om: &Om) {
     // New ones, copies, other names.
     let made = lab.done("POST", "", &json!({"type": "notebook"}));
     assert_eq!(made["path"], "Untitled.ipynb");
+    // A name that looks like an option.
+    let copy = lab.done("POST", "", &json!({"copy_from": "daily.ipynb"}));
+    let copy = format!("/{}", copy["path"].as_str().unwrap());
+    lab.done("PATCH", &copy, &json!({"path": "-q.ipynb"}));
+    let read = lab.done("GET", "/-q.ipynb", &Value::Null);
+    assert_eq!(read["content"]["cells"][0]["source"], "2 + 2");
+    lab.done("DELETE", "/-q.ipynb", &Value::Null);
     lab.done("POST", "/team", &json!({"copy_from": "daily.ipynb"}));
     lab.done(
         "PATCH",

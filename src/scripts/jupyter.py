@@ -29,9 +29,16 @@ def om(*words, given=None):
 
 
 def jobs(path=''):
-    """The notebooks at and below a folder, by their names."""
-    pattern = [path + '/*'] if path else []
-    return {job['name']: job for job in json.loads(om('list', *pattern, '-o', 'json')) if job['name'].endswith(NOTEBOOK)}
+    """The notebooks below a folder, by their names."""
+    start = path + '/' if path else ''
+    found = json.loads(om('list', '-o', 'json', '--', start + '*'))
+    return {job['name']: job for job in found if job['name'].startswith(start) and job['name'].endswith(NOTEBOOK)}
+
+
+def job_at(path):
+    """What a listing says of a job, if it is there; names may look like patterns."""
+    found = json.loads(om('list', '-o', 'json', '--', path))
+    return next((job for job in found if job['name'] == path), None)
 
 
 def moment(text):
@@ -69,7 +76,7 @@ class Jobs(ContentsManager):
 
     def file_exists(self, path):
         path = path.strip('/')
-        return bool(path) and path in {job['name'] for job in json.loads(om('list', path, '-o', 'json'))}
+        return bool(path) and job_at(path) is not None
 
     def model(self, path, kind, job=None, **more):
         at = lambda field: moment(job[field]) if job else datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
@@ -100,12 +107,12 @@ class Jobs(ContentsManager):
             return self.folder(path, content)
         if type not in (None, 'notebook'):
             raise HTTPError(400, '%s is a notebook' % path)
-        found = [job for job in json.loads(om('list', path, '-o', 'json')) if job['name'] == path]
-        if not found:
+        found = job_at(path)
+        if found is None:
             raise HTTPError(404, 'there is no job %s' % path)
-        model = self.model(path, 'notebook', found[0])
+        model = self.model(path, 'notebook', found)
         if content:
-            book = nbformat.reads(om('get', path, '-').decode(), as_version=4)
+            book = nbformat.reads(om('get', '--', path, '-').decode(), as_version=4)
             self.mark_trusted_cells(book, path)
             model.update(content=book, format='json')
             self.validate_notebook_model(model)
@@ -133,17 +140,17 @@ class Jobs(ContentsManager):
         return saved
 
     def put(self, book, path):
-        om('put', '-', path, given=nbformat.writes(book).encode())
+        om('put', '--', '-', path, given=nbformat.writes(book).encode())
 
     def delete_file(self, path):
         path = path.strip('/')
         if path.endswith(NOTEBOOK):
-            om('drop', path)
+            om('drop', '--', path)
             return
         for name in jobs(path):
             if name != '%s/%s' % (path, PLACEHOLDER):
                 raise HTTPError(400, 'the folder %s is not empty' % path)
-        om('drop', '%s/%s' % (path, PLACEHOLDER))
+        om('drop', '--', '%s/%s' % (path, PLACEHOLDER))
 
     def rename_file(self, old_path, new_path):
         old, new = old_path.strip('/'), new_path.strip('/')
@@ -152,10 +159,10 @@ class Jobs(ContentsManager):
         if old.endswith(NOTEBOOK):
             if not new.endswith(NOTEBOOK):
                 raise HTTPError(400, 'the names of notebooks end with %s' % NOTEBOOK)
-            om('rename', old, new)
+            om('rename', '--', old, new)
             return
         for name in jobs(old):
-            om('rename', name, new + name[len(old):])
+            om('rename', '--', name, new + name[len(old):])
 
 
 LabApp.serverapp_config = {**LabApp.serverapp_config, 'contents_manager_class': Jobs,

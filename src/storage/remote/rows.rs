@@ -267,7 +267,8 @@ impl RemoteBatches {
             .iter()
             .map(|length| u64::try_from(length.as_i64()?).ok());
         let lengths: Vec<u64> = lengths.collect::<Option<_>>().ok_or_else(malformed)?;
-        if lengths.iter().sum::<u64>() > wire::FILES {
+        let total = lengths.iter().copied().fold(0, u64::saturating_add);
+        if total > wire::FILES {
             return Err(malformed());
         }
         let mut files = Vec::with_capacity(lengths.len());
