@@ -23,7 +23,7 @@ pub use triggers::{Trigger, TriggerState};
 use crate::config::interpreter::Python;
 use crate::error::{Context, Error, Result};
 use crate::storage::Metadata;
-use crate::store::{NOTEBOOK, Object, PutMode, PutOptions, Store, Stored};
+use crate::store::{Object, PutMode, PutOptions, Store, Stored, notebook_name};
 use bson::{Bson, Document};
 use schedule::{Schedule, Zone};
 use std::io::Read;
@@ -57,14 +57,6 @@ impl Jobs {
     /// The jobs in `store`; what runs them may need `python`, and is told `env`.
     pub fn new(store: Store, python: Python, env: Arc<[(String, String)]>) -> Self {
         Jobs { store, python, env }
-    }
-
-    /// The name as it is stored.
-    pub fn full_name(name: &str) -> String {
-        match name.ends_with(NOTEBOOK) {
-            true => name.to_owned(),
-            false => format!("{name}{NOTEBOOK}"),
-        }
     }
 
     /// Reads a file: a notebook, or a script, which becomes a notebook of one cell.
@@ -104,7 +96,7 @@ impl Jobs {
         notebook: &Notebook,
         options: &PutOptions,
     ) -> Result<(Metadata, Option<String>)> {
-        let name = Self::full_name(name);
+        let name = notebook_name(name);
         let configured = notebook
             .configuration()
             .map(|text| configuration(&text))

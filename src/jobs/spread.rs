@@ -4,7 +4,7 @@
 use super::{Jobs, Notebook, parameters};
 use crate::error::Result;
 use crate::storage::{Metadata, Update};
-use crate::store::{Listing, NOTEBOOK, Object, PutMode, PutOptions};
+use crate::store::{Listing, NOTEBOOK, Object, PutMode, PutOptions, notebook_name};
 use bson::{Bson, doc};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ impl Jobs {
                     ..PutOptions::default()
                 };
                 let object = Object::Notebook(notebook.to_bytes());
-                self.put(&Self::full_name(&task), object, &options)
+                self.put(&notebook_name(&task), object, &options)
             })
             .collect()
     }
@@ -104,7 +104,7 @@ impl Jobs {
     }
 
     fn keep_folder(&self, folder: &str) -> Result<()> {
-        let name = Self::full_name(&format!("{folder}.placeholder"));
+        let name = notebook_name(&format!("{folder}.placeholder"));
         if self.exists(&name)? {
             return Ok(());
         }

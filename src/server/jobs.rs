@@ -4,8 +4,8 @@ use super::app::Call;
 use super::json::Json;
 use super::models::iso;
 use super::reply::{Failure, Reply};
-use crate::jobs::Jobs;
 use crate::runtime::{JobCall, TaskCall};
+use crate::store::notebook_name;
 use bson::Bson;
 
 /// A job and its runs.
@@ -17,7 +17,7 @@ pub fn get(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 /// Runs a job and tells of its runs, or submits it.
 pub fn run(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.permit("job", name, "run")?;
-    let stored = call.om.jobs.metadata(&Jobs::full_name(name))?;
+    let stored = call.om.jobs.metadata(&notebook_name(name))?;
     // Results are named after the job as it was called.
     let task = TaskCall::RunJob(JobCall::new(name));
     if call.request.is_async() {
@@ -40,7 +40,7 @@ pub fn run(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 
 /// What is told of a job.
 pub fn info(call: &Call<'_>, name: &str) -> Result<Json, Failure> {
-    let metadata = call.om.jobs.metadata(&Jobs::full_name(name))?;
+    let metadata = call.om.jobs.metadata(&notebook_name(name))?;
     let attributes = &metadata.attributes;
     let results = match attributes.get("job_results") {
         Some(Bson::Array(results)) => Json::List(results.iter().map(plain).collect()),

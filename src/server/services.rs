@@ -8,9 +8,9 @@ use super::reply::{Failure, Reply};
 use super::scripts;
 use super::signature::Signature;
 use crate::error::ErrorKind;
-use crate::jobs::Jobs;
 use crate::runtime::{Action, Input, JobCall, ModelCall, Outcome, TaskCall};
 use crate::storage::Metadata;
+use crate::store::notebook_name;
 use bson::Bson;
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ fn check_answer(signature: &Signature, outcome: &Outcome) -> Result<(), Failure>
 /// Among models, scripts and jobs, the last that has the name.
 fn find(call: &Call<'_>, name: &str) -> Result<(&'static str, Metadata), Failure> {
     let om = &call.om;
-    let notebook = Jobs::full_name(name);
+    let notebook = notebook_name(name);
     for (noun, store, name) in [
         ("job", &*om.jobs, notebook.as_str()),
         ("script", &*om.scripts, name),

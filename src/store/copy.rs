@@ -153,7 +153,7 @@ impl Store {
 
     /// The copy's name, which must not be the source's.
     fn target(&self, source: &Metadata, other: &Store, to: &str) -> Result<String> {
-        let to = super::full_name(source, Name::plain(to)?);
+        let to = super::name_like(source, Name::plain(to)?);
         let target = other.key(&to);
         let same_place = Arc::ptr_eq(&self.storage, &other.storage)
             || self.storage.location() == other.storage.location();

@@ -37,14 +37,18 @@ pub const PREFIXES: &[(&str, &str)] = &[
 /// How the names of jobs end.
 pub const NOTEBOOK: &str = ".ipynb";
 
-/// The name that an object like `source` is stored under when it is called `name`: Python
-/// omega|ml finds notebooks only where theirs ends with `.ipynb`.
-fn full_name(source: &Metadata, name: String) -> String {
-    match source.key.name.ends_with(NOTEBOOK)
-        && !name.ends_with(NOTEBOOK)
-        && source.key.prefix == "jobs/"
-    {
-        true => format!("{name}{NOTEBOOK}"),
+/// The name that a job is stored under.
+pub fn notebook_name(name: &str) -> String {
+    match name.ends_with(NOTEBOOK) {
+        true => name.to_owned(),
+        false => format!("{name}{NOTEBOOK}"),
+    }
+}
+
+/// The name of a copy of `source`: Python omega|ml finds jobs only by the end of theirs.
+fn name_like(source: &Metadata, name: String) -> String {
+    match source.key.prefix == "jobs/" && source.key.name.ends_with(NOTEBOOK) {
+        true => notebook_name(&name),
         false => name,
     }
 }
@@ -157,7 +161,7 @@ impl Store {
     /// What a name stands for where there is no such object: jobs end in `.ipynb`.
     fn alias(&self, name: &str) -> Result<Option<Metadata>> {
         match self.noun() == "jobs" && !name.ends_with(NOTEBOOK) {
-            true => self.storage.find(&self.key(&format!("{name}{NOTEBOOK}"))),
+            true => self.storage.find(&self.key(&notebook_name(name))),
             false => Ok(None),
         }
     }
@@ -369,7 +373,7 @@ impl Store {
     pub fn rename(&self, from: &str, to: &str) -> Result<Metadata> {
         let to = Name::plain(to)?;
         let source = self.find(from)?;
-        let target = self.key(&full_name(&source, to));
+        let target = self.key(&name_like(&source, to));
         let renamed = self.storage.rename(&source.key, &target)?;
         self.rename_versions(&renamed)?;
         Ok(renamed)

@@ -15,6 +15,19 @@ use polars::prelude::*;
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
+/// The rows of Parquet files as they lie: names of folders are no columns of theirs.
+///
+/// # Errors
+/// What Polars says.
+pub fn scan_parquet(sources: ScanSources) -> PolarsResult<LazyFrame> {
+    let arguments = ScanArgsParquet {
+        hive_options: HiveOptions::new_disabled(),
+        glob: false,
+        ..ScanArgsParquet::default()
+    };
+    LazyFrame::scan_parquet_sources(sources, arguments)
+}
+
 /// Reads one file.
 pub(super) struct ColumnarReader {
     name: String,
@@ -90,11 +103,7 @@ fn lazy(input: &Input, format: Format, progress: &Arc<dyn Progress>) -> Result<L
     match (format, magic.as_slice()) {
         (Format::Parquet, [b'P', b'A', b'R', b'1', ..]) => {
             let sources = ScanSources::Files(Arc::from([file]));
-            let arguments = ScanArgsParquet {
-                hive_options: HiveOptions::new_disabled(),
-                ..ScanArgsParquet::default()
-            };
-            LazyFrame::scan_parquet_sources(sources, arguments)
+            scan_parquet(sources)
         }
         (Format::Parquet, _) => return wrong("a Parquet"),
         (_, b"ARROW1") => {

@@ -19,6 +19,7 @@ mod write_options;
 #[cfg(test)]
 mod write_tests;
 
+pub use columnar::scan_parquet;
 pub use encoding::Encoding;
 pub use input::{Compression, Source};
 pub use read_options::{BadLines, Dates, Header, ReadOptions};

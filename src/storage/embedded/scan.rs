@@ -9,12 +9,12 @@ use super::layout::{Layout, disk_error};
 use super::reading::{OpenFile, open};
 use crate::error::{Context, Error, Result};
 use crate::frame::Query;
+use crate::frame::format::scan_parquet;
 use crate::storage::projection::{INDEX, Projection, ROW_ID};
 use crate::storage::refusal::ContentKind;
 use crate::storage::{Metadata, Scan};
 use polars::prelude::{
-    DataType, FileMetadata, HiveOptions, IdxSize, LazyFrame, ParquetReader, ScanArgsParquet,
-    ScanSources, Schema, SchemaExt, SerReader, col,
+    DataType, FileMetadata, IdxSize, ParquetReader, ScanSources, Schema, SchemaExt, SerReader, col,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -67,14 +67,9 @@ pub(super) fn scan(
     verify(&opened, &footers, &plan, window, layout, &key)?;
 
     let files: Arc<[File]> = opened.into_iter().map(|open| open.file).collect();
-    let arguments = ScanArgsParquet {
-        hive_options: HiveOptions::new_disabled(),
-        glob: false,
-        ..ScanArgsParquet::default()
-    };
     let as_stored = plan.is_everything() && window.is_none() && rest == Query::default();
     let stored = as_stored.then(|| files.clone());
-    let mut frame = LazyFrame::scan_parquet_sources(ScanSources::Files(files), arguments)
+    let mut frame = scan_parquet(ScanSources::Files(files))
         .context(|| "cannot read the rows")
         .map_err(|error| error.on(key.clone()))?;
     if plan.index || plan.row_id {

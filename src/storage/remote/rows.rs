@@ -5,14 +5,15 @@
 use super::RemoteStorage;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::frame::filter::finding;
+use crate::frame::format::scan_parquet;
 use crate::frame::{Filter, Query, Rows, through_polars};
 use crate::remote::rows::decoded;
 use crate::remote::{Ask, Pieces, wire};
 use crate::storage::{Batches, Metadata, Scan};
 use bson::doc;
 use polars::prelude::{
-    AnonymousScan, AnonymousScanArgs, DataFrame, HiveOptions, IntoLazy, LazyFrame, PolarsResult,
-    ScanArgsAnonymous, ScanArgsParquet, ScanSources, SchemaRef,
+    AnonymousScan, AnonymousScanArgs, DataFrame, IntoLazy, LazyFrame, PolarsResult,
+    ScanArgsAnonymous, ScanSources, SchemaRef,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -247,14 +248,8 @@ impl RemoteBatches {
                 files => break files?,
             }
         };
-        let arguments = ScanArgsParquet {
-            hive_options: HiveOptions::new_disabled(),
-            glob: false,
-            ..ScanArgsParquet::default()
-        };
         let sources = ScanSources::Buffers(files.into_iter().map(Into::into).collect());
-        LazyFrame::scan_parquet_sources(sources, arguments)
-            .context(|| "the rows that were sent are not understood")
+        scan_parquet(sources).context(|| "the rows that were sent are not understood")
     }
 
     fn whole_files(&mut self) -> Result<Vec<Vec<u8>>> {

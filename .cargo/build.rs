@@ -5,7 +5,7 @@ use std::env::var;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=.cargo/build.rs");
     let here = var("HOST") == var("TARGET");
     let gnu = var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("gnu");
     if here && gnu && library().is_some_and(|version| version >= (2, 36)) {
