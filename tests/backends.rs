@@ -6,22 +6,41 @@
 mod home;
 mod server;
 
-use home::{Home, Run};
+use home::{Home, Run, Runs};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 struct Machine(Home);
 
+impl Runs for Machine {
+    /// Backends of this machine come first on the search path.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
+        let python = server::program("om-venv/bin/python");
+        let venv = python.parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{}:{path}", self.0.path("bin").display(), venv.display());
+        command.env("PATH", path).env("OMEGA_PYTHON", &python);
+        command
+    }
+}
+
+/// The same with another Python.
+struct With<'a>(&'a Machine, &'a Path);
+
+impl Runs for With<'_> {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.0.command(args);
+        command.env("OMEGA_PYTHON", self.1);
+        command
+    }
+}
+
 impl Machine {
     fn new() -> Self {
-        let python = server::servers().join("om-venv/bin/python");
-        assert!(
-            python.is_file(),
-            "these tests need a Python with scikit-learn, and there is no {}: run tests/servers.sh",
-            python.display()
-        );
         let machine = Machine(Home::new());
         machine.0.write(
             "work/line.csv",
@@ -29,34 +48,6 @@ impl Machine {
         );
         machine.ok(&["datasets", "put", "line.csv", "line"]);
         machine
-    }
-
-    /// Backends of this machine come first on the search path.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
-        let venv = server::servers().join("om-venv/bin");
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{}:{path}", self.0.path("bin").display(), venv.display());
-        command
-            .env("PATH", path)
-            .env("OMEGA_PYTHON", venv.join("python"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Run {
-        Run::of(self.command(args).output().unwrap())
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let run = self.run(args);
-        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
-        run.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
     }
 
     #[track_caller]
@@ -290,7 +281,7 @@ fn models_of_scikit_learn() {
         "NotFittedError",
     );
     // A file that Python has written.
-    let python = server::servers().join("om-venv/bin/python");
+    let python = server::program("om-venv/bin/python");
     let made = Command::new(&python)
         .args(["-c", "import joblib, sys; from sklearn.preprocessing import StandardScaler; joblib.dump(StandardScaler(), sys.argv[1])"])
         .arg(machine.0.path("work/scaler.joblib"))
@@ -435,12 +426,7 @@ fn workers_keep_python_warm() {
 #[test]
 fn models_of_mlflow() {
     let machine = Machine::new();
-    let mlflow = server::servers().join("mlflow-venv/bin/python");
-    assert!(
-        mlflow.is_file(),
-        "this test needs a Python with mlflow, and there is no {}: run tests/servers.sh",
-        mlflow.display()
-    );
+    let mlflow = server::program("mlflow-venv/bin/python");
     let made = Command::new(&mlflow)
         .args([
             "-c",
@@ -457,28 +443,17 @@ fn models_of_mlflow() {
         "{}",
         String::from_utf8_lossy(&made.stderr)
     );
-    let om = |args: &[&str]| {
-        let mut command = machine.command(args);
-        command.env("OMEGA_PYTHON", &mlflow);
-        Run::of(command.output().unwrap())
-    };
+    let with = With(&machine, &mlflow);
     for (spec, name) in [("./saved", "doubled"), ("mlflow://saved", "again")] {
-        let put = om(&["models", "put", spec, name]);
-        assert!(
-            put.code == 0 && put.stdout.contains("kind=mlflow.model"),
-            "{} {}",
-            put.stdout,
-            put.stderr
-        );
-        let predicted = om(&["runtime", "model", name, "predict", "line[x]", "-o", "json"]);
-        assert_eq!(predicted.code, 0, "{}", predicted.stderr);
-        let rows: Vec<Value> = serde_json::from_str(&predicted.stdout).unwrap();
+        let put = with.ok(&["models", "put", spec, name]);
+        assert!(put.contains("kind=mlflow.model"), "{put}");
+        let rows = with.json(&["runtime", "model", name, "predict", "line[x]"]);
         assert!(
             (rows[5]["0"].as_f64().unwrap() - 12.0).abs() < 1e-9,
             "{rows:?}"
         );
     }
-    let fit = om(&["runtime", "model", "doubled", "fit", "line[x]", "line[y]"]);
+    let fit = with.run(&["runtime", "model", "doubled", "fit", "line[x]", "line[y]"]);
     assert!(
         fit.code != 0 && fit.stderr.contains("mlflow.model cannot fit"),
         "{}",
@@ -495,12 +470,7 @@ fn models_of_mlflow() {
 #[test]
 fn models_of_keras() {
     let machine = Machine::new();
-    let python = server::servers().join("keras-venv/bin/python");
-    assert!(
-        python.is_file(),
-        "this test needs a Python with TensorFlow, and there is no {}: run tests/servers.sh",
-        python.display()
-    );
+    let python = server::program("keras-venv/bin/python");
     let script = |code: &str| {
         let done = Command::new(&python)
             .args(["-c", code])
@@ -517,13 +487,8 @@ fn models_of_keras() {
          m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,), kernel_initializer='zeros')])\n\
          m.compile(tf.keras.optimizers.SGD(0.01), 'mse'); m.save('net.h5')",
     );
-    let om = |args: &[&str]| {
-        let mut command = machine.command(args);
-        command.env("OMEGA_PYTHON", &python);
-        let run = Run::of(command.output().unwrap());
-        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
-        run.stdout
-    };
+    let with = With(&machine, &python);
+    let om = |args: &[&str]| with.ok(args);
     for (name, kind) in [("net", "keras.h5"), ("tfnet", "tfkeras.h5")] {
         let put = om(&["models", "put", "net.h5", name, "--kind", kind]);
         assert!(put.contains(&format!("kind={kind}")), "{put}");

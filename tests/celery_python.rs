@@ -13,26 +13,13 @@ use omega::runtime::celery::serial::Serializer;
 use omega::runtime::celery::signature::{Kwargs, Signature};
 use omega::runtime::celery::times;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Python with omega|ml, as `tests/servers.sh` installs it.
-fn python() -> PathBuf {
-    let home = match std::env::var_os("OM_TEST_SERVERS") {
-        Some(home) => PathBuf::from(home),
-        None => PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/om-test-servers"),
-    };
-    let python = home.join("om-venv/bin/python");
-    assert!(
-        python.exists(),
-        "there is no {}: run tests/servers.sh",
-        python.display()
-    );
-    python
-}
+mod server;
 
 fn run(arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new(python())
+    let mut child = Command::new(server::program("om-venv/bin/python"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

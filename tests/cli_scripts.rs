@@ -6,12 +6,21 @@
 mod home;
 mod server;
 
-use home::{Home, Run};
+use home::{Home, Run, Runs};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 struct Machine(Home);
+
+impl Runs for Machine {
+    fn command(&self, args: &[&str]) -> Command {
+        let python = server::program("om-venv/bin/python");
+        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
+        command.env("OMEGA_PYTHON", python);
+        command
+    }
+}
 
 impl Machine {
     fn new() -> Self {
@@ -27,29 +36,6 @@ impl Machine {
              return {'hello': args, 'kwargs': kwargs, 'datasets': om.datasets.list()}\n",
         );
         machine
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let python = server::servers().join("om-venv/bin/python");
-        assert!(
-            python.is_file(),
-            "these tests need a Python with pip and setuptools, and there is no {}: run tests/servers.sh",
-            python.display()
-        );
-        let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
-        command.env("OMEGA_PYTHON", python);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Run {
-        Run::of(self.command(args).output().unwrap())
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let run = self.run(args);
-        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
-        run.stdout
     }
 
     #[track_caller]
@@ -123,12 +109,7 @@ fn a_package_is_stored_and_run() {
 #[test]
 fn packages_are_installed_by_uv_where_it_is() {
     let machine = Machine::new();
-    let uv = server::servers().join("om-venv/bin/uv");
-    assert!(
-        uv.is_file(),
-        "there is no {}: run tests/servers.sh",
-        uv.display()
-    );
+    let uv = server::program("om-venv/bin/uv");
     let folder = machine.0.write("work/bin/none", "");
     let folder = folder.parent().unwrap();
     // The log tells that it was uv, and not pip.
@@ -235,7 +216,7 @@ fn what_cannot_be_a_script_is_refused() {
     );
     machine.0.write("work/x.tar.gz", "no archive");
     machine.fails(&["scripts", "put", "x.tar.gz", "x"], 1, "refused");
-    let python = server::servers().join("om-venv/bin/python");
+    let python = server::program("om-venv/bin/python");
     let evil = "import tarfile, io\nwith tarfile.open('evil.tar.gz', 'w:gz') as t:\n    for n in ('e-1/setup.py', '../../evil.py'):\n        t.addfile(tarfile.TarInfo(n), io.BytesIO())";
     let made = machine.0.isolated(python).args(["-c", evil]).status();
     assert!(made.unwrap().success());
@@ -325,7 +306,7 @@ fn a_shell_has_the_objects() {
 fn packages_of_a_worker_are_looked_after() {
     let machine = Machine::new();
     let home = machine.0.path("venv");
-    let made = Command::new(server::servers().join("om-venv/bin/python"))
+    let made = Command::new(server::program("om-venv/bin/python"))
         .args(["-m", "venv"])
         .arg(&home)
         .status()
@@ -437,7 +418,7 @@ fn what_scripts_say_on_workers_is_logged() {
 #[test]
 fn a_wheel_is_a_package() {
     let machine = Machine::new();
-    let made = Command::new(server::servers().join("om-venv/bin/python"))
+    let made = Command::new(server::program("om-venv/bin/python"))
         .args([
             "-m",
             "pip",

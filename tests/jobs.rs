@@ -6,7 +6,7 @@
 mod home;
 mod server;
 
-use home::{Home, Run};
+use home::{Home, Run, Runs};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,37 +16,17 @@ const LONG: Duration = Duration::from_secs(120);
 
 struct Jobs(Home);
 
-impl Jobs {
-    fn new() -> Self {
-        let python = server::servers().join("om-venv/bin/python");
-        assert!(
-            python.is_file(),
-            "these tests need a Python with ipykernel, and there is no {}: run tests/servers.sh",
-            python.display()
-        );
-        Jobs(Home::new())
-    }
-
+impl Runs for Jobs {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.0.om(&[&["--timeout", "100s"], args].concat());
-        command.env("OMEGA_PYTHON", server::servers().join("om-venv/bin/python"));
+        command.env("OMEGA_PYTHON", server::program("om-venv/bin/python"));
         command
     }
+}
 
-    fn run(&self, args: &[&str]) -> Run {
-        Run::of(self.command(args).output().unwrap())
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let run = self.run(args);
-        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
-        run.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
+impl Jobs {
+    fn new() -> Self {
+        Jobs(Home::new())
     }
 
     /// A file with a notebook of these code cells.

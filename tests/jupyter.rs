@@ -19,12 +19,7 @@ struct Lab {
 
 impl Lab {
     fn start(om: &Om) -> Self {
-        let python = server::servers().join("om-venv/bin/python");
-        assert!(
-            python.with_file_name("jupyter-lab").is_file(),
-            "these tests need Jupyter Lab, and there is none beside {}: run tests/servers.sh",
-            python.display()
-        );
+        let python = server::program("om-venv/bin/jupyter-lab").with_file_name("python");
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

@@ -232,12 +232,7 @@ fn jobs_and_scripts_run() {
              if kwargs.get('fail'): raise ValueError('asked to')\n    \
              return {'hello': 'world', 'args': args, 'kwargs': kwargs, 'datasets': 24}\n",
     );
-    let python = server::servers().join("om-venv/bin/python");
-    assert!(
-        python.is_file(),
-        "this test needs a Python with pip, and there is no {}: run tests/servers.sh",
-        python.display()
-    );
+    let python = server::program("om-venv/bin/python");
     let mut put = om.command(&["scripts", "put", "./helloworld", "helloworld"]);
     let put = put.env("OMEGA_PYTHON", &python).output().unwrap();
     assert!(
@@ -413,12 +408,7 @@ fn rows_are_had_in_every_format() {
 /// are what the description says.
 #[test]
 fn generated_calls_find_no_fault() {
-    let schemathesis = server::servers().join("schemathesis-venv/bin/schemathesis");
-    assert!(
-        schemathesis.is_file(),
-        "this test needs schemathesis, and there is no {}: run tests/servers.sh",
-        schemathesis.display()
-    );
+    let schemathesis = server::program("schemathesis-venv/bin/schemathesis");
     let om = recorded();
     let web = Web::start(&om, &[]);
     let url = format!("http://{}/swagger.json", web.address);

@@ -36,13 +36,7 @@ pub fn stack() -> &'static Stack {
 }
 
 fn python(program: &str) -> PathBuf {
-    let program = server::servers().join("om-venv/bin").join(program);
-    assert!(
-        program.is_file(),
-        "these tests need Python omega|ml, and there is no {}: run tests/servers.sh",
-        program.display()
-    );
-    program
+    server::program(&format!("om-venv/bin/{program}"))
 }
 
 fn script(name: &str) -> String {

@@ -60,6 +60,27 @@ impl Home {
     }
 }
 
+/// A machine whose `om` is run in a way of its own.
+pub trait Runs {
+    fn command(&self, args: &[&str]) -> Command;
+
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(self.command(args).output().unwrap())
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let run = self.run(args);
+        assert_eq!(run.code, 0, "om {args:?}: {}", run.stderr);
+        run.stdout
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
+    }
+}
+
 #[derive(Debug, PartialEq)]
 pub struct Run {
     pub code: i32,

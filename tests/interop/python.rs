@@ -11,13 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The program called `name` of the Python that tests/servers.sh installs.
 pub fn program(name: &str) -> PathBuf {
-    let path = server::servers().join("om-venv/bin").join(name);
-    assert!(
-        path.is_file(),
-        "these tests need Python omega|ml, and there is no {}: run tests/servers.sh",
-        path.display()
-    );
-    path
+    server::program(&format!("om-venv/bin/{name}"))
 }
 
 /// A command of Python omega|ml on the database at `url`, with a home of its own.

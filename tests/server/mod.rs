@@ -59,7 +59,7 @@ impl Mongo {
             .local_addr()
             .unwrap()
             .port();
-        let (program, own) = program();
+        let (program, own) = mongo_program();
         let mut command = vec![
             program.display().to_string(),
             "--port".to_owned(),
@@ -150,7 +150,7 @@ impl Mongo {
 }
 
 /// The program, and whether it is the compatible one.
-fn program() -> (PathBuf, bool) {
+fn mongo_program() -> (PathBuf, bool) {
     let on_path = std::env::var_os("PATH").and_then(|path| {
         std::env::split_paths(&path)
             .map(|folder| folder.join("mongod"))
@@ -177,6 +177,18 @@ pub fn servers() -> PathBuf {
             PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache/om-test-servers")
         }
     }
+}
+
+/// A program of an environment that tests/servers.sh has made, such as `om-venv/bin/python`.
+#[track_caller]
+pub fn program(path: &str) -> PathBuf {
+    let program = servers().join(path);
+    assert!(
+        program.is_file(),
+        "this test needs {}, which is not there: run tests/servers.sh",
+        program.display()
+    );
+    program
 }
 
 /// Direct access to a database, as omega|ml or an administrator has it.
