@@ -2,6 +2,8 @@
 //! and without a zone database. Formulas for the proleptic Gregorian calendar: Hinnant,
 //! "chrono-compatible low-level date algorithms", §days_from_civil.
 
+use polars::prelude::TimeUnit;
+
 /// A date or a timestamp as it stands in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instant {
@@ -141,8 +143,19 @@ pub(crate) fn time_text(nanos: i64) -> String {
     text
 }
 
-/// `2013-01-31T10:00:00.25` of a count of `per_second` units since 1970.
-pub(crate) fn timestamp_text(value: i64, per_second: i64) -> String {
+/// How many of a unit are a second.
+pub(crate) fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Nanoseconds => 1_000_000_000,
+        TimeUnit::Microseconds => 1_000_000,
+        TimeUnit::Milliseconds => 1_000,
+    }
+}
+
+/// `2013-01-31T10:00:00.25` of a count of units since 1970; the fraction as short as it is
+/// exact.
+pub(crate) fn timestamp_text(value: i64, unit: TimeUnit) -> String {
+    let per_second = per_second(unit);
     let seconds = value.div_euclid(per_second);
     let nanos = value.rem_euclid(per_second) * (1_000_000_000 / per_second);
     let of_day = seconds.rem_euclid(DAY) * 1_000_000_000 + nanos;
@@ -306,7 +319,7 @@ mod tests {
 
         #[test]
         fn what_is_written_reads_back(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
-            let text = timestamp_text(micros, 1_000_000);
+            let text = timestamp_text(micros, TimeUnit::Microseconds);
             prop_assert_eq!(parse(&text).unwrap().micros(), micros);
             let days = micros.div_euclid(86_400_000_000);
             prop_assert_eq!(parse(&date_text(days)), Some(Instant::Date(days as i32)));

@@ -1,7 +1,7 @@
 //! Rows of a frame as JSON values and back: what `-o json`, REST and inline model input
 //! speak. Files of JSON are `format`'s business.
 
-use super::instant::{date_text, time_text, timestamp_text};
+use super::instant::{date_text, per_second, time_text, timestamp_text};
 use crate::error::{Context, Error, Result};
 use polars::prelude::{
     AnyValue, Column, DataFrame, Field, IntoColumn, NamedFrom, Series, TimeUnit,
@@ -175,17 +175,9 @@ fn hex(bytes: &[u8]) -> Value {
         .into()
 }
 
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Nanoseconds => 1_000_000_000,
-        TimeUnit::Microseconds => 1_000_000,
-        TimeUnit::Milliseconds => 1_000,
-    }
-}
-
 fn datetime(ticks: i64, unit: TimeUnit, utc: bool) -> Value {
     let zone = if utc { "Z" } else { "" };
-    Value::String(timestamp_text(ticks, per_second(unit)) + zone)
+    Value::String(timestamp_text(ticks, unit) + zone)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::operand::{literal, operands, order, values};
 use super::{Filter, Op, Order, Test, Value};
+use crate::frame::instant::{Instant, date_text, timestamp_text};
 use polars::lazy::dsl::{BooleanFunction, FunctionExpr, Operator, StringFunction};
 use polars::prelude::{AnyValue, DataType, Expr, Schema, TimeUnit};
 
@@ -147,10 +148,10 @@ impl<'a> Column<'a> {
 
     /// A value that a filter compares with the column as Polars does.
     fn value(&self, value: &AnyValue) -> Option<Value> {
-        let time = |seconds: i64, nanos: u32, format: &str| {
-            let time = chrono::DateTime::from_timestamp(seconds, nanos)?.naive_utc();
-            let common = (0..=9999).contains(&chrono::Datelike::year(&time));
-            common.then(|| Value::Text(time.format(format).to_string()))
+        // Filters know years of four digits.
+        let time = |text: String| {
+            let known = Instant::parse(text.as_bytes()).is_some();
+            known.then_some(Value::Text(text))
         };
         match (self.dtype, value) {
             (DataType::Boolean, AnyValue::Boolean(value)) => Some(Value::Bool(*value)),
@@ -165,23 +166,17 @@ impl<'a> Column<'a> {
             (dtype, value) if dtype.is_integer() && value.dtype().is_integer() => {
                 value.try_extract::<i64>().ok().map(Value::Int)
             }
-            (DataType::Date, AnyValue::Date(days)) => {
-                time(i64::from(*days) * 86_400, 0, "%Y-%m-%d")
-            }
+            (DataType::Date, AnyValue::Date(days)) => time(date_text(i64::from(*days))),
             (DataType::Datetime(_, None), value) => {
                 let (at, unit) = match value {
                     AnyValue::Datetime(at, unit, None) => (*at, *unit),
                     AnyValue::DatetimeOwned(at, unit, None) => (*at, *unit),
                     _ => return None,
                 };
-                let micros = match unit {
-                    TimeUnit::Nanoseconds if at % 1_000 != 0 => return None,
-                    TimeUnit::Nanoseconds => at / 1_000,
-                    TimeUnit::Microseconds => at,
-                    TimeUnit::Milliseconds => at.checked_mul(1_000)?,
-                };
-                let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1_000).ok()?;
-                time(micros.div_euclid(1_000_000), nanos, "%Y-%m-%dT%H:%M:%S%.6f")
+                match unit {
+                    TimeUnit::Nanoseconds if at % 1_000 != 0 => None,
+                    unit => time(timestamp_text(at, unit)),
+                }
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Columns as CSV and JSON files have them: dates and times as ISO text (those with a
 //! zone in UTC), durations in seconds, bytes in hex, and for CSV nested values as JSON.
 
-use crate::frame::instant::{date_text, time_text, timestamp_text};
+use crate::frame::instant::{date_text, per_second, time_text, timestamp_text};
 use crate::frame::json;
 use polars::prelude::*;
 
@@ -29,9 +29,8 @@ fn column_text(column: &Column, nested: bool) -> PolarsResult<Column> {
         DataType::Date => texts(column, &date_text),
         DataType::Time => texts(column, &time_text),
         DataType::Datetime(unit, zone) => {
-            let per_second = per_second(*unit);
             let suffix = if zone.is_some() { "Z" } else { "" };
-            texts(column, &|value| timestamp_text(value, per_second) + suffix)
+            texts(column, &|value| timestamp_text(value, *unit) + suffix)
         }
         DataType::Duration(unit) => {
             let seconds = column.to_physical_repr().cast(&DataType::Float64)?;
@@ -60,12 +59,4 @@ fn values(column: &Column, text: impl Fn(&AnyValue) -> String) -> PolarsResult<C
         }
     }
     Ok(builder.finish().into_column())
-}
-
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Nanoseconds => 1_000_000_000,
-        TimeUnit::Microseconds => 1_000_000,
-        TimeUnit::Milliseconds => 1_000,
-    }
 }
