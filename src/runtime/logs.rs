@@ -242,9 +242,13 @@ impl Logs {
 /// Finds the log of a bucket; none means the default one.
 pub type LogsOf = dyn Fn(Option<&str>) -> Logs + Send + Sync;
 
+/// An entry and the bucket that it goes to. A channel has room for all that may wait from its
+/// start: here for pointers.
+type Waiting = Box<(Option<String>, LogEntry)>;
+
 /// Writes entries in the background, many at a time.
 pub struct LogWriter {
-    sender: Option<SyncSender<(Option<String>, LogEntry)>>,
+    sender: Option<SyncSender<Waiting>>,
     dropped: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
@@ -270,7 +274,9 @@ impl LogWriter {
     /// Writes an entry soon, to the log of `bucket`.
     pub fn write(&self, bucket: Option<&str>, entry: LogEntry) {
         if let Some(sender) = &self.sender
-            && sender.try_send((bucket.map(str::to_owned), entry)).is_err()
+            && sender
+                .try_send(Box::new((bucket.map(str::to_owned), entry)))
+                .is_err()
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -291,16 +297,20 @@ impl Drop for LogWriter {
     }
 }
 
-fn write_all(receiver: &Receiver<(Option<String>, LogEntry)>, logs: &LogsOf) {
+fn write_all(receiver: &Receiver<Waiting>, logs: &LogsOf) {
     let mut open: HashMap<Option<String>, Logs> = HashMap::new();
     let mut complained: Option<Instant> = None;
-    while let Ok((bucket, entry)) = receiver.recv() {
+    while let Ok(first) = receiver.recv() {
+        let (bucket, entry) = *first;
         let mut batches = HashMap::from([(bucket, vec![entry])]);
         let until = Instant::now() + PAUSE;
         let mut count = 1;
         while count < BATCH {
             match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok((bucket, entry)) => batches.entry(bucket).or_default().push(entry),
+                Ok(next) => {
+                    let (bucket, entry) = *next;
+                    batches.entry(bucket).or_default().push(entry);
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
             count += 1;

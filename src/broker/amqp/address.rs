@@ -87,7 +87,8 @@ pub(super) fn parse(settings: &AmqpSettings) -> Result<AMQPUri> {
         vhost,
         query: AMQPQueryString {
             heartbeat: Some(heartbeat),
-            frame_max: Some(131_072),
+            // A connection has room for 64 frames.
+            frame_max: Some(32_768),
             ..AMQPQueryString::default()
         },
     })
