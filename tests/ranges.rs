@@ -6,6 +6,7 @@ use bson::doc;
 use omega::frame::{self, Query};
 use omega::storage::{Key, Metadata, Mode, Storage};
 use polars::prelude::*;
+use std::ops::Range;
 
 mod server;
 mod stores;
@@ -81,4 +82,47 @@ fn rows_come_in_order_however_they_lie() {
         .map(|row| row * 3)
         .collect();
     assert!(numbers(storage, &metadata) == left, "after a deletion");
+}
+
+/// What `om` notes of the end of its rows is where it looks first, not what it believes.
+#[test]
+fn rows_end_where_they_end_whoever_wrote_last() {
+    let url = server::mongo().database();
+    let storage = stores::open(&url);
+    let storage = storage.as_ref();
+    let raw = server::raw(&url);
+    let key = Key::new("omegaml", "data/", "ends");
+    let append = |rows: Range<i64>| {
+        let mut writer = storage.write(&key, Mode::Append).unwrap();
+        let n: Vec<i64> = rows.collect();
+        writer.rows(df!("n" => &n).unwrap()).unwrap();
+        let metadata = Metadata::new(key.clone(), "pandas.dfrows");
+        writer.commit(metadata).unwrap()
+    };
+    let noted = || {
+        let found = raw.find("metadata", doc! { "name": "ends" });
+        found[0].get_document("om").unwrap().get_i64("end").unwrap()
+    };
+    let all = |end: i64| (0..end).collect::<Vec<_>>();
+    append(0..1_000);
+    assert_eq!(noted(), 1_000);
+    let metadata = append(1_000..1_500);
+    assert_eq!(noted(), 1_500);
+    assert!(numbers(storage, &metadata) == all(1_500));
+
+    let collection = metadata.collection.clone().unwrap();
+    raw.delete(&collection, doc! { "_om#rowid": { "$gte": 1_200 } });
+    assert!(
+        numbers(storage, &metadata) == all(1_200),
+        "others took some"
+    );
+    let more = (1_200..1_700_i64).map(|row| doc! { "_om#rowid": row, "_idx#0_0": row, "n": row });
+    raw.insert(&collection, more.collect());
+    assert!(
+        numbers(storage, &metadata) == all(1_700),
+        "others added some"
+    );
+    let metadata = append(1_700..1_800);
+    assert_eq!(noted(), 1_800);
+    assert!(numbers(storage, &metadata) == all(1_800));
 }

@@ -20,6 +20,9 @@ use std::time::Instant;
 /// What `om` sends at a time.
 const BATCH: usize = 6 << 20;
 
+/// What `om` asks for at a time; the most is slower.
+const REPLY: usize = 4 << 20;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -54,7 +57,9 @@ async fn drain(
 ) -> (f64, usize) {
     let start = Instant::now();
     let collection = database.collection::<RawDocumentBuf>(collection);
-    let find = collection.find(doc! {}).batch_size(100_000);
+    let first = collection.find_one(doc! {}).await.unwrap().unwrap();
+    let size = u32::try_from(REPLY / first.as_bytes().len()).unwrap();
+    let find = collection.find(doc! {}).batch_size(size);
     let mut cursor = find.batch().await.unwrap();
     let mut bytes = 0;
     let next = |context: &mut std::task::Context<'_>| Pin::new(&mut cursor).poll_next(context);

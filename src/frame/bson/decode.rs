@@ -14,7 +14,6 @@ pub struct Decoder {
     columns: Vec<Growing>,
     /// Where a field's column is.
     places: HashMap<Box<[u8]>, usize>,
-    /// The column that followed a column in the documents so far.
     rows: usize,
     total: usize,
 }
@@ -29,10 +28,17 @@ impl Decoder {
     /// Columns in the order of `fields`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when two columns are in the same field.
+    /// [`crate::ErrorKind::Invalid`] when two columns are in the same field, or a field cannot
+    /// be one of a document.
     pub fn new(fields: &[Field]) -> Result<Self> {
         let mut places = HashMap::with_capacity(fields.len());
         for (place, field) in fields.iter().enumerate() {
+            if field.name.contains('\0') {
+                return Err(Error::invalid(format!(
+                    "no document has a field named {:?}",
+                    field.name
+                )));
+            }
             if places.insert(field.name.as_bytes().into(), place).is_some() {
                 return Err(Error::invalid(format!(
                     "two columns are stored in the field `{}`",
@@ -66,10 +72,15 @@ impl Decoder {
         // Documents mostly have their fields in the order of the columns.
         let mut next = 0;
         let mut filled = 0;
-        while let Some(element) = elements.next()? {
-            let place = match self.columns.get(next) {
-                Some(column) if column.field.name.as_bytes() == element.name => next,
-                _ => match self.places.get(element.name) {
+        loop {
+            let expected = self.columns.get(next).map(|column| &column.field.name);
+            let expected = expected.map_or(&[][..], |name| name.as_bytes());
+            let Some((element, alike)) = elements.next_like(expected)? else {
+                break;
+            };
+            let place = match alike && next < self.columns.len() {
+                true => next,
+                false => match self.places.get(element.name) {
                     Some(place) => *place,
                     None => {
                         element.text_name()?;

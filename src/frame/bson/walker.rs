@@ -82,7 +82,28 @@ impl<'a> Elements<'a> {
             return Ok(None);
         };
         let end = memchr::memchr(0, rest).ok_or_else(malformed)?;
-        let (name, rest) = rest.split_at(end);
+        self.element(tag, rest, end).map(Some)
+    }
+
+    /// The next element, and whether it has the name that is expected: mostly it has, and no
+    /// end of the name is looked for.
+    #[inline]
+    pub fn next_like(&mut self, expected: &[u8]) -> Result<Option<(Element<'a>, bool)>> {
+        let Some((&tag, rest)) = self.rest.split_first() else {
+            return Ok(None);
+        };
+        let alike = rest.get(expected.len()) == Some(&0) && rest.starts_with(expected);
+        let end = match alike {
+            true => expected.len(),
+            false => memchr::memchr(0, rest).ok_or_else(malformed)?,
+        };
+        Ok(Some((self.element(tag, rest, end)?, alike)))
+    }
+
+    /// The element behind its type, whose name is so long.
+    #[inline]
+    fn element(&mut self, tag: u8, rest: &'a [u8], name: usize) -> Result<Element<'a>> {
+        let (name, rest) = rest.split_at(name);
         let rest = rest.get(1..).ok_or_else(malformed)?;
         let length = value_length(tag, rest).ok_or_else(malformed)?;
         if length > rest.len() {
@@ -93,11 +114,11 @@ impl<'a> Elements<'a> {
             return Err(malformed());
         }
         self.rest = rest;
-        Ok(Some(Element {
+        Ok(Element {
             tag,
             name,
             value: Value { tag, bytes },
-        }))
+        })
     }
 }
 

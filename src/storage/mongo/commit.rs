@@ -2,7 +2,7 @@
 //! which names the state that it starts from; and the tidying up after it.
 
 use super::catalog::Entry;
-use super::layout::note;
+use super::layout::{note, note_end};
 use super::unfinished::Content;
 use super::writer::{DocumentStage, MongoWriter, Place, RowStage, Staged, fits};
 use crate::error::{Error, Result};
@@ -27,6 +27,8 @@ struct Payload {
     place: Option<Place>,
     /// The columns of rows.
     fields: Option<Vec<crate::frame::bson::Field>>,
+    /// The row id after the last of them.
+    end: Option<i64>,
     kind: Option<ContentKind>,
     /// What is added to is the object's content, not a new one.
     adds: bool,
@@ -66,6 +68,7 @@ fn nothing() -> Payload {
         objid: None,
         place: None,
         fields: None,
+        end: None,
         kind: None,
         adds: false,
     }
@@ -107,11 +110,12 @@ fn rows(writer: &MongoWriter<'_>, metadata: Metadata, mut stage: RowStage) -> Re
         };
         let sent = sink.finish()?;
         if to.is_none() {
-            verify_rows(writer, &place, sent)?;
+            verify_rows(writer, &place, sent.rows)?;
         }
         let payload = Payload {
             collection: to.is_none().then(|| place.name().to_owned()),
             fields: Some(stage.fields.clone()),
+            end: Some(sent.end),
             kind: Some(ContentKind::Rows),
             adds: to.is_some(),
             place: Some(place),
@@ -308,6 +312,9 @@ fn compose(
     metadata.filename = None;
     if let Some(fields) = &payload.fields {
         note(&mut own, fields, &metadata.kind_meta);
+    }
+    if let Some(end) = payload.end {
+        note_end(&mut own, end);
     }
     if let Some(token) = payload.place.as_ref().and_then(Place::token)
         && payload.adds

@@ -2,7 +2,8 @@
 //! omega|ml's `kind_meta` says is enough for tables as pandas knows them; for others the
 //! storage keeps the exact columns in a field of its own (`om.columns`). In `om.of` it notes
 //! the `kind_meta` that it has written: as long as nobody has changed that, it is right, and
-//! no documents are looked at to see whether it still is.
+//! no documents are looked at to see whether it still is. `om.end` is the row id after the
+//! last that it has written: where readers look first.
 
 use super::MongoStorage;
 use super::catalog::{Entry, OWN};
@@ -15,6 +16,9 @@ use sha1::{Digest, Sha1};
 
 /// How many documents at each end are looked at where the metadata does not say all.
 const SAMPLE: i64 = 200;
+
+/// The field of the note of the last row.
+const END: &str = "end";
 
 /// The field names that hold a frame's columns: the columns' own, unless MongoDB or
 /// omega|ml cannot have a field of that name.
@@ -67,6 +71,17 @@ pub(super) fn note(own: &mut Document, fields: &[Field], kind_meta: &Document) {
         })
         .collect();
     own.insert("columns", columns);
+}
+
+/// Notes the row id after the last that was written.
+pub(super) fn note_end(own: &mut Document, end: i64) {
+    let before = own.get_i64(END).unwrap_or(0);
+    own.insert(END, end.max(before));
+}
+
+/// Where the rows ended when this storage added some.
+pub(super) fn noted_end(own: &Document) -> Option<i64> {
+    own.get_i64(END).ok()
 }
 
 /// Which `kind_meta` a note goes with: when another program has changed it, the note is

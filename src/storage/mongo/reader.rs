@@ -7,7 +7,7 @@
 //! ranges at a time; without an index, and for everything else, the server sorts them.
 
 use super::connection::{Connection, code, refusal};
-use super::source::{BATCH, SPAN, Source};
+use super::source::{SPAN, Source, batch_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::bson::{Decoder, Field, documents};
 use crate::storage::projection::ROW_ID;
@@ -18,6 +18,12 @@ use std::sync::Arc;
 
 /// Rows of a frame, about.
 const FRAME: usize = 65_536;
+
+/// Bytes of a value, about.
+const VALUE: usize = 9;
+
+/// Bytes that a document has for its id, row id and index.
+const POSITION: usize = 60;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -55,6 +61,17 @@ impl Reading {
             });
         }
         fields
+    }
+
+    /// How many documents a reply shall have, for what documents of these fields have in bytes.
+    fn batch(&self) -> u32 {
+        let field = |field: &Field| field.name.len() + 2 + VALUE;
+        let wanted: usize = self.fields.iter().map(field).sum();
+        let sent = match self.projection() {
+            None if self.stages.is_none() => wanted * self.of / self.fields.len().max(1),
+            _ => wanted,
+        };
+        batch_size(sent + POSITION)
     }
 
     /// What the server shall send of each document: all of it, unless much is not wanted.
@@ -123,8 +140,13 @@ impl RowReader {
         self.source = Some(match self.reading.end {
             Some(end) if first && end - from > SPAN => {
                 self.ranged = Some(from);
-                let projection = self.reading.projection();
-                Source::of_rows(&self.connection, self.collection(), projection, from..end)
+                Source::of_rows(
+                    &self.connection,
+                    self.collection(),
+                    self.reading.projection(),
+                    from..end,
+                    self.reading.batch(),
+                )
             }
             end => {
                 let mut range = doc! { "$gte": from };
@@ -148,7 +170,7 @@ impl RowReader {
 
     fn start(&self, filter: Document, sort: Option<Document>) -> Result<Source> {
         let reading = &self.reading;
-        let collection = self.collection();
+        let (collection, batch) = (self.collection(), reading.batch());
         let cursor = match &reading.stages {
             Some(stages) => {
                 let mut pipeline = Vec::with_capacity(stages.len() + 1);
@@ -160,12 +182,12 @@ impl RowReader {
                     collection
                         .aggregate(pipeline)
                         .allow_disk_use(true)
-                        .batch_size(BATCH)
+                        .batch_size(batch)
                         .batch(),
                 )?
             }
             None => {
-                let mut find = collection.find(filter).batch_size(BATCH);
+                let mut find = collection.find(filter).batch_size(batch);
                 if let Some(projection) = reading.projection() {
                     find = find.projection(projection);
                 }

@@ -22,6 +22,14 @@ const MOST: usize = 100_000;
 /// Documents to begin with, before their size is known.
 const FIRST: usize = 1_000;
 
+/// Rows that are stored.
+pub(super) struct Sent {
+    /// How many.
+    pub rows: u64,
+    /// The row id after the last.
+    pub end: i64,
+}
+
 /// Rows on their way into one collection.
 pub(super) struct RowSink {
     connection: Arc<Connection>,
@@ -110,10 +118,13 @@ impl RowSink {
         }
     }
 
-    /// Waits until everything is stored; how many rows were sent.
-    pub fn finish(mut self) -> Result<u64> {
+    /// Waits until everything is stored.
+    pub fn finish(mut self) -> Result<Sent> {
         self.settle()?;
-        Ok(self.sent)
+        Ok(Sent {
+            rows: self.sent,
+            end: self.next,
+        })
     }
 }
 

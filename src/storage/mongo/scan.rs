@@ -5,6 +5,7 @@
 use super::MongoStorage;
 use super::catalog::Entry;
 use super::explain::command;
+use super::layout::noted_end;
 use super::pipeline::{self, Plan};
 use super::reader::RowReader;
 use super::table::{Answer, Table, TableBatches};
@@ -170,20 +171,34 @@ impl MongoStorage {
     pub(super) fn extent(&self, entry: &Entry) -> Result<Extent> {
         let connection = self.connection()?;
         let name = entry.metadata.collection.clone().unwrap_or_default();
-        let (last, count) = connection.run(last_row(connection.documents(&name)))?;
-        // Only now: what somebody has begun to add since then may have been counted.
-        let committed = self.committed(entry)?;
-        let (last, natural) = match &committed {
-            None => (last, last.map_or(0, |last| last + 1) == count),
-            Some(filter) => {
-                let found = highest(connection.documents(&name), filter.clone());
-                (connection.run(found)?, false)
+        let collection = || connection.documents(&name);
+        let noted = match noted_end(&entry.own) {
+            Some(end) => connection.run(ends_at(collection(), end))?.then_some(end),
+            None => None,
+        };
+        let (next, natural) = match noted {
+            Some(end) => (Some(end), true),
+            None => {
+                let (last, count) = connection.run(last_row(collection()))?;
+                (
+                    last.map(|last| last + 1),
+                    last.map_or(0, |last| last + 1) == count,
+                )
             }
         };
+        // Only now: what somebody has begun to add since then may have been counted.
+        let Some(filter) = self.committed(entry)? else {
+            return Ok(Extent {
+                next,
+                natural,
+                committed: None,
+            });
+        };
+        let last = connection.run(highest(collection(), filter.clone()))?;
         Ok(Extent {
             next: last.map(|last| last + 1),
-            natural,
-            committed,
+            natural: false,
+            committed: Some(filter),
         })
     }
 
@@ -234,10 +249,21 @@ async fn last_row(
 ) -> std::result::Result<(Option<i64>, i64), DriverError> {
     let count = collection.estimated_document_count().await?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    // Mostly the ids go up to the number of rows. Servers find that out by the index even if
-    // they sort without it.
+    // Mostly the ids go up to the number of rows.
+    if count > 0 && ends_at(collection.clone(), count).await? {
+        return Ok((Some(count - 1), count));
+    }
+    Ok((highest(collection, Document::new()).await?, count))
+}
+
+/// Whether `end` is the row id after the last. Servers find that out by the index even if they
+/// sort without it, and know it at once even if they count one by one.
+async fn ends_at(
+    collection: Collection<Document>,
+    end: i64,
+) -> std::result::Result<bool, DriverError> {
     let mut cursor = collection
-        .find(doc! { ROW_ID: { "$gte": count - 1 } })
+        .find(doc! { ROW_ID: { "$gte": end - 1 } })
         .projection(doc! { ROW_ID: 1, "_id": 0 })
         .limit(2)
         .await?;
@@ -245,10 +271,10 @@ async fn last_row(
     while cursor.advance().await? {
         ids.push(row_id(&cursor.deserialize_current()?));
     }
-    if ids == [Some(count - 1)] {
-        return Ok((Some(count - 1), count));
-    }
-    Ok((highest(collection, Document::new()).await?, count))
+    Ok(match end {
+        0 => ids.is_empty(),
+        end => ids == [Some(end - 1)],
+    })
 }
 
 /// The highest row id among some rows.

@@ -13,23 +13,34 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::Hint;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
-/// Documents that a reply holds at the most; it has up to 16 MB.
-pub(super) const BATCH: u32 = 100_000;
+/// Bytes that a reply shall have, about. It could have 16 MB; but what the last one holds is
+/// decoded while nothing arrives, and a processor keeps little of more.
+const REPLY: usize = 4 << 20;
+
+/// Documents that a reply holds at the least and at the most.
+const DOCUMENTS: RangeInclusive<usize> = 1_000..=100_000;
 
 /// Replies of a cursor that wait to be decoded.
-const WAITING: usize = 2;
+const WAITING: usize = 4;
 
 /// Rows of a range.
 pub(super) const SPAN: i64 = 65_536;
 
 /// Ranges that are fetched at a time.
 const AT_ONCE: usize = 3;
+
+/// How many documents a reply shall have that have so many bytes each, about.
+pub(super) fn batch_size(bytes: usize) -> u32 {
+    let documents = REPLY / bytes.max(1);
+    let documents = documents.clamp(*DOCUMENTS.start(), *DOCUMENTS.end());
+    u32::try_from(documents).unwrap_or(u32::MAX)
+}
 
 /// A reply of the server, or the driver's reason for none.
 pub(super) type Reply = std::result::Result<RawBatch, DriverError>;
@@ -50,6 +61,7 @@ struct Ranges {
     collection: Collection<RawDocumentBuf>,
     projection: Option<Document>,
     rows: Range<i64>,
+    batch: u32,
 }
 
 /// A cursor that is read by a task of its own.
@@ -81,6 +93,7 @@ impl Source {
         collection: Collection<RawDocumentBuf>,
         projection: Option<Document>,
         rows: Range<i64>,
+        batch: u32,
     ) -> Self {
         let mut source = Source {
             fetching: VecDeque::with_capacity(AT_ONCE),
@@ -88,6 +101,7 @@ impl Source {
                 collection,
                 projection,
                 rows,
+                batch,
             }),
         };
         source.fill(connection);
@@ -117,11 +131,12 @@ impl Source {
             ranges.rows.start = end;
             let (sender, replies) = channel(WAITING);
             let (collection, projection) = (ranges.collection.clone(), ranges.projection.clone());
+            let batch = ranges.batch;
             let task = connection.spawn(async move {
                 let mut find = collection
                     .find(doc! { ROW_ID: { "$gte": start, "$lt": end } })
                     .hint(Hint::Name(ROW_INDEX.to_owned()))
-                    .batch_size(BATCH);
+                    .batch_size(batch);
                 if let Some(projection) = projection {
                     find = find.projection(projection);
                 }
@@ -142,5 +157,17 @@ async fn pass_on(mut cursor: RawBatchCursor, sender: Sender<Reply>) {
         if sender.send(reply).await.is_err() || failed {
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_have_neither_few_documents_nor_all() {
+        assert_eq!(batch_size(400), 10_485);
+        assert_eq!(batch_size(0), 100_000);
+        assert_eq!(batch_size(16 << 20), 1_000);
     }
 }
