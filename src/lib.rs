@@ -16,6 +16,7 @@ pub mod remote;
 pub mod runtime;
 pub mod scripts;
 pub mod server;
+mod sqlite;
 pub mod storage;
 pub mod store;
 

@@ -2,6 +2,12 @@
 //! The library knows this seam only; bars, colours and signals are the caller's.
 
 use crate::error::{Error, ErrorKind, Result};
+use std::future::Future;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How often what waits looks whether it shall stop.
+const CHECK: Duration = Duration::from_millis(50);
 
 /// What a meter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,26 @@ pub trait Progress: Send + Sync {
         }
         Ok(())
     }
+}
+
+/// Waits for `work`, which drivers do on `threads`, until the user wants it to stop.
+///
+/// # Errors
+/// [`ErrorKind::Interrupted`].
+pub(crate) fn wait<T>(
+    threads: &Handle,
+    progress: &dyn Progress,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    threads.block_on(async {
+        tokio::pin!(work);
+        loop {
+            match tokio::time::timeout(CHECK, &mut work).await {
+                Ok(done) => return Ok(done),
+                Err(_) => progress.check()?,
+            }
+        }
+    })
 }
 
 /// One running meter. Dropping it ends it.

@@ -148,8 +148,8 @@ impl Book {
         let mut random = [0_u8; 40];
         rand::rngs::OsRng.fill_bytes(&mut random);
         let (id, secret) = random.split_at(8);
-        let id = hex(id);
-        let secret = format!("{START}{id}_{}", hex(secret));
+        let id = hex::encode(id);
+        let secret = format!("{START}{id}_{}", hex::encode(secret));
         let mut record = Record::new(&key_id(&id), KEY);
         record.body = doc! { "user": user, "digest": digest(&secret) };
         self.0.insert(&[record])?;
@@ -257,11 +257,7 @@ fn key_id(id: &str) -> String {
 }
 
 fn digest(secret: &str) -> String {
-    hex(&Sha256::digest(secret.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a consumer's users and its background work share: a state behind a lock, and
 //! waiting for it to change.
 
+use super::{Delivery, death};
 use crate::error::Result;
 use crate::progress::Progress;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -52,5 +53,35 @@ impl<T> Watched<T> {
             .wait_timeout(state, left.min(CHECK))
             .unwrap_or_else(PoisonError::into_inner);
         Ok((state, true))
+    }
+
+    /// The next delivery that `take` finds in the state within `timeout`. What was handed out
+    /// `most` times before is given up by `reject`.
+    pub fn next_delivery(
+        &self,
+        timeout: Duration,
+        most: Option<u32>,
+        take: impl Fn(&mut T) -> Result<Option<Delivery>>,
+        reject: impl Fn(Delivery, &str) -> Result<bool>,
+    ) -> Result<Option<Delivery>> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.lock();
+        loop {
+            if let Some(delivery) = take(&mut state)? {
+                let before = delivery.deliveries.saturating_sub(1);
+                if most.is_none_or(|most| before < most) {
+                    return Ok(Some(delivery));
+                }
+                drop(state);
+                reject(delivery, &death::too_often(before))?;
+                state = self.lock();
+                continue;
+            }
+            let left;
+            (state, left) = self.wait(state, deadline)?;
+            if !left {
+                return Ok(None);
+            }
+        }
     }
 }

@@ -124,8 +124,8 @@ pub fn value(value: &AnyValue) -> Value {
         AnyValue::Duration(ticks, unit) => (*ticks as f64 / per_second(*unit) as f64).into(),
         AnyValue::Time(nanoseconds) => time_text(*nanoseconds).into(),
         AnyValue::List(items) => items.iter().map(|item| self::value(&item)).collect(),
-        AnyValue::Binary(bytes) => hex(bytes),
-        AnyValue::BinaryOwned(bytes) => hex(bytes),
+        AnyValue::Binary(bytes) => hex::encode(bytes).into(),
+        AnyValue::BinaryOwned(bytes) => hex::encode(bytes).into(),
         AnyValue::Struct(..) | AnyValue::StructOwned(..) => structure(value),
         other => match other
             .extract::<i64>()
@@ -165,14 +165,6 @@ fn structure(value: &AnyValue) -> Value {
         }
         _ => Value::Null,
     }
-}
-
-fn hex(bytes: &[u8]) -> Value {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
-        .into()
 }
 
 fn datetime(ticks: i64, unit: TimeUnit, utc: bool) -> Value {

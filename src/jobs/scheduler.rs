@@ -7,6 +7,7 @@ use super::schedule::Schedule;
 use super::triggers::{Trigger, TriggerState};
 use super::{Jobs, RESULTS};
 use crate::error::{ErrorKind, Result};
+use crate::runtime::uuid;
 use crate::storage::Metadata;
 use crate::storage::records::{Alteration, Change, Record, Records, When};
 use crate::store::Listing;
@@ -312,19 +313,7 @@ fn task_id(text: &str) -> String {
     for (byte, found) in bytes.iter_mut().zip(digest) {
         *byte = found;
     }
-    let mut bits = u128::from_be_bytes(bytes);
-    bits = bits & !(0xf << 76) | (8 << 76);
-    bits = bits & !(0b11 << 62) | (0b10 << 62);
-    let hex = format!("{bits:032x}");
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    [
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32),
-    ]
-    .join("-")
+    uuid(u128::from_be_bytes(bytes), 8)
 }
 
 /// How long a scheduler may sleep at `now`: to the next time, but not longer than others

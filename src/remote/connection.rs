@@ -4,7 +4,7 @@ use super::body::Body;
 use super::wire;
 use crate::config::{RemoteSettings, Url};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use bson::Document;
 use hyper::body::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -16,9 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-
-/// How often waiting work looks whether it shall stop.
-const CHECK: Duration = Duration::from_millis(50);
 
 /// How long a connection waits for its next request: shorter than servers let it wait.
 const IDLE: Duration = Duration::from_secs(15);
@@ -401,15 +398,7 @@ impl Server {
 
     /// Waits for `work`, looking from time to time whether the user wants it to stop.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        self.runtime.block_on(async {
-            tokio::pin!(work);
-            loop {
-                match tokio::time::timeout(CHECK, &mut work).await {
-                    Ok(done) => return Ok(done),
-                    Err(_) => self.progress.check()?,
-                }
-            }
-        })
+        progress::wait(self.runtime.handle(), &*self.progress, work)
     }
 
     /// A request that was not answered.

@@ -34,11 +34,7 @@ pub(super) fn run(call: &ModelCall, om: &Objects, metadata: &Metadata) -> Result
         .transpose()?;
     om.progress.check()?;
     let content = content(om, &call.model)?;
-    let id: String = Sha256::digest(&content)
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let id = hex::encode(Sha256::digest(&content).split_at(16).0);
     let params: Map<String, Value> = call
         .params
         .iter()

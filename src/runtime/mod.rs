@@ -162,9 +162,13 @@ fn listed_user() -> Option<String> {
 
 /// A version 4 UUID.
 pub fn task_id() -> String {
-    let mut bits = rand::random::<u128>();
-    bits = bits & !(0xf << 76) | (4 << 76);
-    bits = bits & !(0b11 << 62) | (0b10 << 62);
+    uuid(rand::random(), 4)
+}
+
+/// A UUID of these bits, some of which are replaced by its version and variant (RFC 9562).
+pub(crate) fn uuid(bits: u128, version: u8) -> String {
+    let bits = bits & !(0xf << 76) | (u128::from(version) << 76);
+    let bits = bits & !(0b11 << 62) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
     [

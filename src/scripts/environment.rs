@@ -29,12 +29,7 @@ impl Scripts {
         hash.update(self.python.program().as_os_str().as_encoded_bytes());
         hash.update([0]);
         hash.update(content);
-        let digest: String = hash
-            .finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex::encode(hash.finalize().split_at(16).0);
         let place = self.cache.join(&digest);
         if place.is_dir() {
             return Ok(place);

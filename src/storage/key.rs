@@ -37,10 +37,7 @@ impl Key {
         let text = format!("{}.{}.{name}", self.bucket, self.prefix)
             .replace('/', "_")
             .replace("..", ".");
-        Sha1::digest(text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex::encode(Sha1::digest(text.as_bytes()))
     }
 
     /// The collection that holds the object's rows or documents.

@@ -165,8 +165,5 @@ fn commit(metadata: &Metadata) -> String {
     let text = format!("{}{}", metadata.name(), wall_clock_text(metadata.modified));
     // Two within a millisecond are two.
     let text = format!("{text}{}", metadata.content.as_deref().unwrap_or_default());
-    Sha1::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(Sha1::digest(text.as_bytes()))
 }

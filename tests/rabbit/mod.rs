@@ -201,7 +201,11 @@ impl Rabbit {
         }
     }
 
+    /// The listener of TLS comes last.
     fn answers(&self) -> bool {
+        if TcpStream::connect(("127.0.0.1", self.tls_port)).is_err() {
+            return false;
+        }
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;
         };

@@ -209,28 +209,15 @@ impl State {
 
 impl Consumer for AmqpConsumer {
     fn next(&self, timeout: Duration) -> Result<Option<Delivery>> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.shared.state.lock();
-        loop {
-            if let Some(error) = state.failure.take() {
-                return Err(error);
-            }
-            if let Some(delivery) = state.ready.pop_front() {
-                let before = delivery.deliveries.saturating_sub(1);
-                if self.shared.max_deliveries.is_none_or(|most| before < most) {
-                    return Ok(Some(delivery));
-                }
-                drop(state);
-                self.reject(delivery, &death::too_often(before))?;
-                state = self.shared.state.lock();
-                continue;
-            }
-            let left;
-            (state, left) = self.shared.state.wait(state, deadline)?;
-            if !left {
-                return Ok(None);
-            }
-        }
+        self.shared.state.next_delivery(
+            timeout,
+            self.shared.max_deliveries,
+            |state| match state.failure.take() {
+                Some(error) => Err(error),
+                None => Ok(state.ready.pop_front()),
+            },
+            |delivery, reason| self.reject(delivery, reason),
+        )
     }
 
     fn ack(&self, delivery: Delivery) -> Result<bool> {

@@ -7,6 +7,7 @@ use super::tls::Tls;
 use crate::broker::Options;
 use crate::config::Url;
 use crate::error::{Context, Error, Result};
+use crate::progress;
 use lapin::options::ConfirmSelectOptions;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
@@ -16,9 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, watch};
-
-/// How often waiting work looks whether it shall stop.
-const CHECK: Duration = Duration::from_millis(50);
 
 /// The first pause after a loss, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -137,15 +135,7 @@ impl Link {
     /// Runs `work` until it is done, or until the user wants it to stop.
     pub fn run<T>(self: &Arc<Self>, work: impl Future<Output = Result<T>>) -> Result<T> {
         let threads = self.threads()?;
-        threads.block_on(async {
-            tokio::pin!(work);
-            loop {
-                match tokio::time::timeout(CHECK, &mut work).await {
-                    Ok(done) => return done,
-                    Err(_) => self.options.progress.check()?,
-                }
-            }
-        })
+        progress::wait(&threads, &*self.options.progress, work)?
     }
 
     /// The connection's threads, which are started on first use, and with them the

@@ -7,7 +7,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use crate::sqlite::{is_busy, kind_of, newer, version};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,7 +223,7 @@ impl Database {
         let mut count = 0;
         let wal = "PRAGMA journal_mode = WAL";
         while let Err(error) = connection.query_row(wal, [], |row| row.get::<_, String>(0)) {
-            if kind_of(&error) != ErrorKind::TimedOut || !turn(count) {
+            if !is_busy(&error) || !turn(count) {
                 return Err(at(error));
             }
             count += 1;
@@ -254,11 +255,7 @@ impl Database {
         match version {
             0 => Ok(false),
             VERSION => Ok(true),
-            newer => Err(Error::failed(format!(
-                "{} was written by a newer om: its format is {newer}, this om knows {VERSION}",
-                self.path().display()
-            ))
-            .hint("update om")),
+            found => Err(newer(&self.path(), found, VERSION)),
         }
     }
 
@@ -300,18 +297,6 @@ impl From<rusqlite::Error> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Ours(error)
-    }
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-fn kind_of(error: &rusqlite::Error) -> ErrorKind {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => ErrorKind::Corrupt,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::TimedOut,
-        Some(_) => ErrorKind::Failed,
     }
 }
 

@@ -15,6 +15,8 @@ mod task;
 mod tasks;
 mod worker;
 
+pub(super) use worker::configured;
+
 pub use log::LogReading;
 
 use crate::cli::Session;

@@ -1,12 +1,9 @@
 //! `om runtime script`: a script as a task.
 
-use super::submit::Submitting;
+use super::submit::{Submitting, task_arguments};
 use crate::cli::Session;
-use crate::cli::scripts::arguments;
 use crate::error::Result;
 use crate::runtime::TaskCall;
-use crate::runtime::celery::json::to_value;
-use crate::runtime::celery::signature::Kwargs;
 use clap::Args;
 
 /// Run a script, on a worker where there are some.
@@ -35,14 +32,10 @@ impl RunScript {
             Some((action, rest)) if action == "run" => rest,
             _ => self.arguments.as_slice(),
         };
-        let (args, named) = arguments(rest);
-        let mut kwargs = Kwargs::default();
-        for (name, value) in &named {
-            kwargs.push(name, to_value(value));
-        }
+        let (args, kwargs) = task_arguments(rest);
         let call = TaskCall::RunScript {
             name: self.name,
-            args: args.iter().map(to_value).collect(),
+            args,
             kwargs,
         };
         self.submitting.run(&call, &om, session)

@@ -3,13 +3,27 @@
 
 use crate::cli::Session;
 use crate::cli::objects::metadata_line;
+use crate::cli::scripts::arguments;
 use crate::config::Profile;
 use crate::error::{Context, Result};
 use crate::omega::Omega;
+use crate::runtime::celery::json::to_value;
+use crate::runtime::celery::pickle::Value;
+use crate::runtime::celery::signature::Kwargs;
 use crate::runtime::{Outcome, SubmitOptions, TaskCall};
 use clap::Args;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// Arguments and keyword arguments of a task, of words such as `3` and `width=100`.
+pub(super) fn task_arguments(words: &[String]) -> (Vec<Value>, Kwargs) {
+    let (args, named) = arguments(words);
+    let mut kwargs = Kwargs::default();
+    for (name, value) in &named {
+        kwargs.push(name, to_value(value));
+    }
+    (args.iter().map(to_value).collect(), kwargs)
+}
 
 /// How a task is submitted.
 #[derive(Debug, Args)]

@@ -1,12 +1,9 @@
 //! `om runtime task`: any other task.
 
-use super::submit::Submitting;
+use super::submit::{Submitting, task_arguments};
 use crate::cli::Session;
-use crate::cli::scripts::arguments;
 use crate::error::Result;
 use crate::runtime::TaskCall;
-use crate::runtime::celery::json::to_value;
-use crate::runtime::celery::signature::Kwargs;
 use clap::Args;
 
 /// Run a task that a backend has, or a worker of Python omega|ml.
@@ -29,14 +26,10 @@ impl RunTask {
     /// Runs the command.
     pub fn run(self, session: &Session) -> Result<()> {
         let om = session.omega()?;
-        let (args, named) = arguments(&self.arguments);
-        let mut kwargs = Kwargs::default();
-        for (name, value) in &named {
-            kwargs.push(name, to_value(value));
-        }
+        let (args, kwargs) = task_arguments(&self.arguments);
         let call = TaskCall::Other {
             task: self.name,
-            args: args.iter().map(to_value).collect(),
+            args,
             kwargs,
         };
         self.submitting.run(&call, &om, session)

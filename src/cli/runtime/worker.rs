@@ -17,6 +17,12 @@ use std::time::Duration;
 /// How much longer a task has to end once it was asked to stop.
 const MORE: Duration = Duration::from_secs(30);
 
+/// How many workers may die over a task.
+const MAX_DEATHS: u32 = 3;
+
+/// How long running tasks may take to end when the worker is stopped.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Take tasks of labels and run them.
 ///
 /// On a cluster it works beside Python omega|ml's workers: it runs models of om, and leaves
@@ -56,7 +62,7 @@ pub struct RunWorker {
     #[arg(
         long,
         value_name = "NUMBER",
-        default_value_t = 3,
+        default_value_t = MAX_DEATHS,
         hide_short_help = true
     )]
     max_deaths: u32,
@@ -89,35 +95,31 @@ impl RunWorker {
                 ..broker::Options::default()
             },
         )?);
-        let soft_limit = self.soft_limit.unwrap_or(config.task_timeout());
-        let concurrency = match self.concurrency {
-            Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
-            Some(some) => some,
-            None => config.worker_concurrency(),
-        };
-        let labels = match self.queues.is_empty() {
-            true => vec![config.worker_label()],
-            false => self.queues,
-        };
-        let name = self.name.unwrap_or_else(|| "om".to_owned());
+        let configured = configured(config);
+        let soft_limit = self.soft_limit.or(configured.soft_limit);
         let options = WorkerOptions {
-            name: match name.contains('@') {
-                true => name,
-                false => format!("{name}@{}", host()),
+            name: match self.name {
+                Some(name) if name.contains('@') => name,
+                Some(name) => format!("{name}@{}", host()),
+                None => configured.name,
             },
-            labels,
-            concurrency,
-            soft_limit: Some(soft_limit),
-            hard_limit: Some(self.hard_limit.unwrap_or(soft_limit + MORE)),
-            lease: self.lease.unwrap_or(LEASE),
+            labels: match self.queues.is_empty() {
+                true => configured.labels,
+                false => self.queues,
+            },
+            concurrency: match self.concurrency {
+                Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
+                Some(some) => some,
+                None => configured.concurrency,
+            },
+            soft_limit,
+            hard_limit: self.hard_limit.or(soft_limit.map(|soft| soft + MORE)),
+            lease: self.lease.unwrap_or(configured.lease),
             max_deaths: self.max_deaths,
-            serializer: serializer(config),
             events: self.events,
-            user: config.text("OMEGA_USERID").unwrap_or_else(user),
-            log: config.log_dataset(),
-            log_level: log_level(config),
             until_idle: self.until_idle,
             grace: self.grace,
+            ..configured
         };
         session.progress.note(&format!(
             "{}: {} tasks at a time of {} on {}",
@@ -139,6 +141,27 @@ impl RunWorker {
             .progress
             .note(&format!("{} tasks were run", report.tasks));
         Ok(())
+    }
+}
+
+/// A worker as the settings say.
+pub(in crate::cli) fn configured(config: &Config) -> WorkerOptions {
+    let soft_limit = config.task_timeout();
+    WorkerOptions {
+        name: format!("om@{}", host()),
+        labels: vec![config.worker_label()],
+        concurrency: config.worker_concurrency(),
+        soft_limit: Some(soft_limit),
+        hard_limit: Some(soft_limit + MORE),
+        lease: LEASE,
+        max_deaths: MAX_DEATHS,
+        serializer: serializer(config),
+        events: false,
+        log: config.log_dataset(),
+        user: config.text("OMEGA_USERID").unwrap_or_else(user),
+        log_level: log_level(config),
+        until_idle: None,
+        grace: GRACE,
     }
 }
 

@@ -4,12 +4,12 @@ use crate::access::Book;
 use crate::broker::{self, Broker};
 use crate::cli::Session;
 use crate::cli::app::parse_duration;
+use crate::cli::runtime::configured;
 use crate::config::{Config, Profile};
 use crate::error::{Context, Error, Result};
 use crate::omega::Omega;
 use crate::progress::{Meter, Progress, Silent, Unit};
-use crate::runtime::celery::serial::Serializer;
-use crate::runtime::{LEASE, Level, WorkerOptions, WorkerResources, host, user, work};
+use crate::runtime::{LEASE, WorkerOptions, WorkerResources, host, work};
 use crate::server::auth::{Access, TokenKey};
 use crate::server::{App, AppOptions, Limits, Server, TlsFiles, Workers};
 use clap::{Args, ValueHint};
@@ -232,22 +232,11 @@ fn worker(
         ..broker::Options::default()
     };
     let broker: Arc<dyn Broker> = Arc::from(broker::open(&config.broker()?, options)?);
-    let soft_limit = config.task_timeout();
     let options = WorkerOptions {
         name: format!("server-{}@{}", std::process::id(), host()),
         labels: vec![workers.label],
-        concurrency: config.worker_concurrency(),
-        soft_limit: Some(soft_limit),
-        hard_limit: Some(soft_limit + Duration::from_secs(30)),
-        lease: LEASE,
-        max_deaths: 3,
-        serializer: Serializer::Pickle,
-        events: false,
-        log: config.log_dataset(),
-        user: user(),
-        log_level: Level::Info,
-        until_idle: None,
         grace: Duration::from_secs(10),
+        ..configured(config)
     };
     let resources = WorkerResources {
         broker,

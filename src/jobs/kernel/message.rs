@@ -50,12 +50,8 @@ impl Signer {
             .map(|part| part.to_string().into_bytes());
         let signed: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let signature = self.mac(&signed).map(|mac| mac.finalize().into_bytes());
-        let hex: String = signature
-            .iter()
-            .flatten()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let mut all = vec![DELIMITER.to_vec(), hex.into_bytes()];
+        let signature = signature.map(hex::encode).unwrap_or_default();
+        let mut all = vec![DELIMITER.to_vec(), signature.into_bytes()];
         all.extend(parts);
         all
     }

@@ -214,11 +214,7 @@ pub fn identity(metadata: &Metadata) -> Result<String> {
     hash.update(metadata.kind.as_bytes());
     hash.update([0]);
     hash.update(bytes(&metadata.kind_meta)?);
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Changes of metadata.

@@ -354,12 +354,8 @@ fn tag(metadata: &Metadata) -> String {
     use sha2::{Digest, Sha256};
     let content = metadata.content.as_deref().unwrap_or_default();
     let digest = Sha256::digest(format!("{}/{content}", metadata.id));
-    let hex: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("\"{hex}\"")
+    let short = digest.split_at(16).0;
+    format!("\"{}\"", hex::encode(short))
 }
 
 #[cfg(test)]

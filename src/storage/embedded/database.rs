@@ -4,6 +4,7 @@
 use super::layout::{Layout, disk_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::sqlite::{is_busy, kind_of, newer, version};
 use crate::storage::crash;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::File;
@@ -136,7 +137,7 @@ impl Database {
                 }
                 Ok(Some(connection))
             }
-            Ok(newer) => Err(self.newer(newer)),
+            Ok(found) => Err(newer(&self.layout.database(), found, VERSION)),
             Err(error) => Err(self.explain(error, "open")),
         }
     }
@@ -292,7 +293,7 @@ impl Database {
             Connection::open_with_flags(uri, flags).map_err(|error| self.explain(error, "open"))?;
         match version(&connection) {
             Ok(1 | VERSION) => Ok(connection),
-            Ok(newer) => Err(self.newer(newer)),
+            Ok(found) => Err(newer(&self.layout.database(), found, VERSION)),
             Err(error) => Err(self.explain(error, "open")),
         }
     }
@@ -303,7 +304,7 @@ impl Database {
             VERSION => return Ok(()),
             0 => self.switch_to_wal(connection)?,
             1 => {}
-            newer => return Err(self.newer(newer)),
+            found => return Err(newer(&self.layout.database(), found, VERSION)),
         }
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -352,14 +353,6 @@ impl Database {
                 Err(error) => return Err(self.explain(error, "write to")),
             }
         }
-    }
-
-    fn newer(&self, version: i64) -> Error {
-        Error::failed(format!(
-            "{} was written by a newer om: its format is {version}, this om knows {VERSION}",
-            self.layout.database().display()
-        ))
-        .hint("update om")
     }
 
     fn missing_tables(&self) -> Error {
@@ -432,24 +425,6 @@ impl<T> At<T> for Result<T> {
     fn at(self, database: &Database) -> Result<T> {
         self.map_err(|error| database.name(error))
     }
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-fn kind_of(error: &rusqlite::Error) -> ErrorKind {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::TimedOut,
-        Some(_) => ErrorKind::Failed,
-        // A value of another type than the schema says.
-        None => ErrorKind::Corrupt,
-    }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    kind_of(error) == ErrorKind::TimedOut
 }
 
 fn is_unwritable(error: &rusqlite::Error) -> bool {

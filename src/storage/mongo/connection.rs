@@ -5,7 +5,7 @@ use super::Options;
 use super::address::Address;
 use crate::config::{Url, mask_text};
 use crate::error::{Context, Error, ErrorKind, IntoError, Result};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::storage::crash;
 use bson::{Document, RawDocumentBuf};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind, WriteFailure};
@@ -14,9 +14,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-
-/// How often waiting work looks whether it shall stop.
-const CHECK: Duration = Duration::from_millis(50);
 
 /// How long interrupted work has to tidy up.
 const LAST: Duration = Duration::from_secs(1);
@@ -98,15 +95,7 @@ impl Connection {
 
     /// Waits for `work`, looking from time to time whether the user wants it to stop.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        self.runtime.block_on(async {
-            tokio::pin!(work);
-            loop {
-                match tokio::time::timeout(CHECK, &mut work).await {
-                    Ok(done) => return Ok(done),
-                    Err(_) => self.progress.check()?,
-                }
-            }
-        })
+        progress::wait(self.runtime.handle(), &*self.progress, work)
     }
 
     /// Fails when the user wants the work to stop.

@@ -34,10 +34,7 @@ fn name(fields: &Fields) -> String {
         })
         .collect();
     let text = format!("[{}]", items.join(", "));
-    Md5::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(Md5::digest(text.as_bytes()))
 }
 
 /// A text as Python's `repr` shows it.

@@ -88,10 +88,7 @@ pub(super) fn noted_end(own: &Document) -> Option<i64> {
 /// out of date.
 fn fingerprint(kind_meta: &Document) -> String {
     let bytes = kind_meta.to_vec().unwrap_or_default();
-    Sha1::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(Sha1::digest(&bytes))
 }
 
 /// The columns that the storage has noted, if nobody has changed the object since.

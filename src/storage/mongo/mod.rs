@@ -267,10 +267,7 @@ fn schema_of(fields: &[Field]) -> Schema {
 /// A name for new content, of the form that omega|ml's collections have.
 fn new_collection() -> String {
     use sha1::{Digest, Sha1};
-    Sha1::digest(ObjectId::new().bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(Sha1::digest(ObjectId::new().bytes()))
 }
 
 impl fmt::Debug for MongoStorage {
